@@ -1,0 +1,16 @@
+//! What `bindgen!` makes of the contract in `guest-sdk/wit`, and nothing else.
+
+wasmtime::component::bindgen!({
+    path: "../guest-sdk/wit",
+    world: "endpoint",
+    imports: {
+        "wasi:keyvalue": async | trappable,
+        "endpointd:rpc/client": async | trappable,
+        default: trappable,
+    },
+    exports: { default: async },
+    with: {
+        "wasi:keyvalue/store.bucket": crate::keyvalue::OpenBucket,
+        "wasi:keyvalue/atomics.cas": crate::keyvalue::PendingSwap,
+    },
+});

@@ -1,0 +1,272 @@
+//! What a plugin may do: `HostState`, the imports it is linked to, and the check of a
+//! component's imports against what its operator granted.
+
+pub mod call_info;
+pub mod client;
+pub mod keyvalue;
+pub mod logging;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
+use wasmtime::{Engine, ResourceLimiter};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
+
+use self::call_info::CallInfo;
+use crate::bindings::endpointd::rpc as contract;
+use crate::bindings::wasi;
+use crate::keyvalue::{BucketName, Buckets, KeyValue};
+
+/// The `[grants]` table of plugin.toml. Nothing is granted that is not named.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Grants {
+    /// Buckets the plugin may open.
+    pub keyvalue: Vec<BucketName>,
+    /// RPC it may send: `call:TOPIC`, `cast:TOPIC`, `fanout:TOPIC`.
+    pub client: Vec<String>,
+}
+
+/// Why a component's imports do not fit its grants.
+#[derive(Debug, thiserror::Error)]
+pub enum GrantError {
+    #[error(
+        "it imports `{import}`, which is not granted: add `{line}` under [grants] in plugin.toml"
+    )]
+    NotGranted { import: String, line: &'static str },
+    #[error("it imports `{0}`, which endpointd does not offer")]
+    Unknown(String),
+    #[error(
+        "it is granted the bucket `{0}`, which is not configured: add [keyvalue.{0}] with \
+         `backend = \"file\"` to endpointd.toml"
+    )]
+    NoSuchBucket(String),
+}
+
+/// What an import needs before it may be used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Need {
+    Nothing,
+    /// A line under `[grants]`.
+    Grant(&'static str),
+}
+
+/// What the import of this name, such as `wasi:keyvalue/store@0.2.0-draft2`, needs; `None` if
+/// there is nothing to link it to.
+pub fn need_of(import: &str) -> Option<Need> {
+    let interface = import.split('@').next().unwrap_or_default();
+    let package = interface.split('/').next().unwrap_or_default();
+    match (package, interface) {
+        (_, "endpointd:rpc/client") => Some(Need::Grant("client = [\"call:TOPIC\"]")),
+        ("wasi:keyvalue", "wasi:keyvalue/store" | "wasi:keyvalue/atomics") => {
+            Some(Need::Grant("keyvalue = [\"BUCKET\"]"))
+        }
+        ("endpointd:rpc" | "wasi:logging" | "wasi:config", _) => Some(Need::Nothing),
+        // Language runtimes import these used or not; they are linked to an empty context.
+        ("wasi:cli" | "wasi:clocks" | "wasi:filesystem" | "wasi:io" | "wasi:random", _)
+        | ("wasi:sockets", _) => Some(Need::Nothing),
+        _ => None,
+    }
+}
+
+/// The imports of a component, by name.
+pub fn imports(component: &Component, engine: &Engine) -> Vec<String> {
+    let component_type = component.component_type();
+    let imports = component_type.imports(engine);
+    imports.map(|(name, _)| name.to_owned()).collect()
+}
+
+impl Grants {
+    /// Checks every import, and that what is granted exists; gives what the plugin gets.
+    pub fn check(&self, imports: &[String], buckets: &Buckets) -> Result<Granted, GrantError> {
+        for import in imports {
+            let granted = match need_of(import) {
+                None => return Err(GrantError::Unknown(import.clone())),
+                Some(Need::Nothing) => continue,
+                Some(Need::Grant(line)) if line.starts_with("client") => {
+                    (!self.client.is_empty(), line)
+                }
+                Some(Need::Grant(line)) => (!self.keyvalue.is_empty(), line),
+            };
+            if let (false, line) = granted {
+                let import = import.clone();
+                return Err(GrantError::NotGranted { import, line });
+            }
+        }
+        let mut open = BTreeMap::new();
+        for name in &self.keyvalue {
+            let bucket = buckets.get(name);
+            let bucket =
+                bucket.ok_or_else(|| GrantError::NoSuchBucket(name.as_str().to_owned()))?;
+            open.insert(name.as_str().to_owned(), Arc::clone(bucket));
+        }
+        Ok(Granted {
+            buckets: Arc::new(open),
+        })
+    }
+}
+
+/// What one plugin was granted, ready for use.
+#[derive(Clone, Default)]
+pub struct Granted {
+    buckets: Arc<BTreeMap<String, Arc<dyn KeyValue>>>,
+}
+
+/// Everything that a guest's imports act on; the data of its store.
+pub struct HostState {
+    pub limits: MemoryLimit,
+    pub call: CallInfo,
+    plugin: Arc<str>,
+    granted: Granted,
+    config: Arc<WasiConfigVariables>,
+    table: ResourceTable,
+    wasi: WasiCtx,
+}
+
+impl HostState {
+    pub fn new(
+        plugin: Arc<str>,
+        granted: Granted,
+        config: Arc<WasiConfigVariables>,
+        memory_bytes: usize,
+        call: CallInfo,
+    ) -> Self {
+        Self {
+            limits: MemoryLimit {
+                bytes: memory_bytes,
+                exceeded: false,
+            },
+            call,
+            plugin,
+            granted,
+            config,
+            table: ResourceTable::new(),
+            // No arguments, environment, folders, network or standard streams.
+            wasi: WasiCtx::builder().build(),
+        }
+    }
+}
+
+impl WasiView for HostState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+/// Links every import that a plugin can have. Which of them it may have is checked at load, by
+/// `Grants::check`.
+pub fn add_to_linker(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasmtime_wasi_config::add_to_linker(linker, |state| WasiConfig::new(&state.config))?;
+    wasi::logging::logging::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    wasi::keyvalue::store::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    wasi::keyvalue::atomics::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    contract::call_info::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    contract::client::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    Ok(())
+}
+
+/// Stops linear memories and tables from growing too large, and remembers that it did: what the
+/// guest makes of a refused allocation is mostly an unspecific trap.
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryLimit {
+    /// For each linear memory.
+    pub bytes: usize,
+    pub exceeded: bool,
+}
+
+/// Elements of one table; the largest runtime seen, Python's, has 7,689.
+const MAX_TABLE_ELEMENTS: usize = 100_000;
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let fits = desired <= self.bytes;
+        self.exceeded |= !fits;
+        Ok(fits)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= MAX_TABLE_ELEMENTS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(grants: &str, import: &str, expected: &str) {
+        let grants: Grants = toml::from_str(grants).expect("grants");
+        let buckets = Buckets::new([(
+            BucketName::try_from("agents".to_owned()).expect("a name"),
+            Arc::new(crate::keyvalue::memory::MemoryBucket::default()) as Arc<dyn KeyValue>,
+        )]);
+        let outcome = match grants.check(&[import.to_owned()], &buckets) {
+            Ok(_) => "granted".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(outcome, expected);
+    }
+
+    #[test]
+    fn an_import_that_needs_a_grant_names_the_line_that_gives_it() {
+        let store = "wasi:keyvalue/store@0.2.0-draft2";
+        check("keyvalue = [\"agents\"]", store, "granted");
+        check(
+            "",
+            store,
+            "it imports `wasi:keyvalue/store@0.2.0-draft2`, which is not granted: add \
+             `keyvalue = [\"BUCKET\"]` under [grants] in plugin.toml",
+        );
+        check(
+            "keyvalue = [\"agents\"]",
+            "endpointd:rpc/client@0.1.0",
+            "it imports `endpointd:rpc/client@0.1.0`, which is not granted: add \
+             `client = [\"call:TOPIC\"]` under [grants] in plugin.toml",
+        );
+    }
+
+    #[test]
+    fn what_is_always_there_needs_no_grant() {
+        for import in [
+            "endpointd:rpc/types@0.1.0",
+            "endpointd:rpc/call-info@0.1.0",
+            "wasi:logging/logging@0.1.0-draft",
+            "wasi:config/store@0.2.0-rc.1",
+            "wasi:cli/environment@0.2.6",
+        ] {
+            check("", import, "granted");
+        }
+    }
+
+    #[test]
+    fn what_is_not_offered_or_not_configured_is_refused() {
+        check(
+            "",
+            "wasi:http/outgoing-handler@0.2.0",
+            "it imports `wasi:http/outgoing-handler@0.2.0`, which endpointd does not offer",
+        );
+        check(
+            "keyvalue = [\"leases\"]",
+            "wasi:config/store@0.2.0-rc.1",
+            "it is granted the bucket `leases`, which is not configured: add [keyvalue.leases] \
+             with `backend = \"file\"` to endpointd.toml",
+        );
+    }
+}

@@ -1,0 +1,66 @@
+//! The command line: one struct a command, and the exit codes.
+
+pub mod call;
+pub mod check;
+pub mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Something went wrong, and the message says what.
+pub const EXIT_ERROR: u8 = 1;
+/// The command line was wrong; also what clap uses.
+pub const EXIT_USAGE: u8 = 2;
+/// The other side answered with an exception.
+pub const EXIT_REMOTE_FAILURE: u8 = 3;
+/// Nobody answered in time.
+pub const EXIT_TIMEOUT: u8 = 4;
+/// Nobody listens there.
+pub const EXIT_NO_ROUTE: u8 = 5;
+
+/// Answers RPC calls arriving over RabbitMQ with WebAssembly plugins.
+///
+/// Speaks oslo.messaging's wire: an unmodified OpenStack agent can call it.
+#[derive(Debug, Parser)]
+#[command(name = "endpointd", version, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 error, 2 wrong usage, 3 the called method failed, \
+                        4 no reply in time, 5 no server listens there."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Check(check::Check),
+    Call(call::Call),
+}
+
+impl Cli {
+    /// Runs the command; an error is one line on standard error.
+    pub fn run(self) -> ExitCode {
+        let outcome = match self.command {
+            Command::Serve(serve) => serve.run(),
+            Command::Check(check) => check.run(),
+            Command::Call(call) => call.run(),
+        };
+        outcome.unwrap_or_else(|error| {
+            eprintln!("endpointd: {error:#}");
+            ExitCode::from(EXIT_ERROR)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,122 @@
+//! `endpointd serve`: runs the daemon until it is told to stop.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use toml::Table;
+use tracing::{info, warn};
+
+use crate::app::App;
+use crate::config::{Config, ConfigError};
+use crate::telemetry;
+
+/// Serve the plugins of a folder.
+///
+/// Prints one line a topic on standard output when it is ready; the log goes to standard error.
+/// SIGTERM or Ctrl-C finishes what was accepted and ends; a second one ends at once.
+#[derive(Debug, Args)]
+#[command(after_help = "Each key of the file can be set by a variable instead: \
+                        ENDPOINTD_TRANSPORT_URL, ENDPOINTD_ADMIN__LISTEN for `listen` in \
+                        [admin]. Flags win over variables, and these over the file.")]
+pub struct Serve {
+    /// The configuration [default: endpointd.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// rabbit://USER:PASSWORD@HOST:PORT/VHOST, or memory:// for a broker inside the process
+    #[arg(long, value_name = "URL")]
+    transport_url: Option<String>,
+    /// The folder of plugins
+    #[arg(long, value_name = "DIR")]
+    plugins: Option<String>,
+    /// The server's name; calls to this host go to TOPIC.HOST
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+    /// What to log: error, warn, info, debug, or filters such as info,endpointd::plugin=debug
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+impl Serve {
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let (config, warnings) = self.load()?;
+        telemetry::init(&config.telemetry())?;
+        for warning in warnings {
+            warn!("{warning}");
+        }
+        // Guests may keep every worker busy; what talks to the broker has a thread of its own.
+        let io = runtime("io", 1)?;
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let workers = runtime("worker", cores)?;
+        let outcome = io.block_on(serve(config, &workers));
+        // What is still running was waited for as long as was allowed.
+        workers.shutdown_background();
+        io.shutdown_background();
+        outcome.map(|()| ExitCode::SUCCESS)
+    }
+
+    fn load(&self) -> Result<(Config, Vec<String>), ConfigError> {
+        let flags = [
+            ("transport_url", &self.transport_url),
+            ("plugin_dir", &self.plugins),
+            ("host", &self.host),
+            ("log", &self.log),
+        ];
+        let flags: Table = flags
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value.clone()?.into())))
+            .collect();
+        Config::load(self.config.as_deref(), std::env::vars(), flags)
+    }
+}
+
+fn runtime(name: &str, threads: usize) -> anyhow::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name(name)
+        .enable_all()
+        .build()
+        .with_context(|| format!("cannot start the {name} threads"))
+}
+
+async fn serve(config: Config, workers: &Runtime) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
+    let building = App::build(config, workers.handle().clone());
+    let app = tokio::select! {
+        built = building => built?,
+        // Nothing was accepted yet, so there is nothing to finish.
+        () = signals.next() => return Ok(()),
+    };
+    for line in app.ready_lines() {
+        println!("{line}");
+    }
+    if let Some(address) = app.admin_address() {
+        info!("Admin listener on http://{address}");
+    }
+    app.run(async || signals.next().await).await
+}
+
+/// SIGTERM and Ctrl-C.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("cannot listen to SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("cannot listen to Ctrl-C")?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

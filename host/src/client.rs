@@ -1,0 +1,114 @@
+//! `RpcClient`: calls out over the transport and waits for the reply (rpc/client.py).
+
+pub mod reply_waiter;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::value::RawValue;
+use tokio::time::timeout_at;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use self::reply_waiter::ReplyWaiter;
+use crate::protocol::envelope::{OutgoingRequest, RemoteFailure};
+use crate::protocol::json::Json;
+use crate::transport::{Destination, Outgoing, Transport, TransportError};
+
+/// Calls methods of other servers, or of this one.
+pub struct RpcClient {
+    transport: Arc<dyn Transport>,
+    replies: ReplyWaiter,
+}
+
+/// One call to be made.
+#[derive(Debug)]
+pub struct RpcCall<'a> {
+    pub exchange: &'a str,
+    pub topic: &'a str,
+    pub server: Option<&'a str>,
+    pub namespace: Option<&'a str>,
+    pub version: Option<&'a str>,
+    pub method: &'a str,
+    /// An object.
+    pub args: &'a RawValue,
+    /// An object.
+    pub context: &'a RawValue,
+    pub timeout: Duration,
+}
+
+/// Why a call has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    #[error("{}.{}: {}", .0.module, .0.class, .0.message)]
+    Remote(RemoteFailure),
+    #[error("no reply within {} s", .0.as_secs_f64())]
+    TimedOut(Duration),
+    #[error("no server listens to `{0}`")]
+    NoServer(String),
+    #[error("the context is not an object: {0}")]
+    Context(serde_json::Error),
+    #[error("too many calls are waiting for their replies")]
+    TooMany,
+    #[error(transparent)]
+    Transport(TransportError),
+}
+
+impl RpcClient {
+    pub fn new(transport: Arc<dyn Transport>) -> Self {
+        Self {
+            transport,
+            replies: ReplyWaiter::default(),
+        }
+    }
+
+    /// Receives replies until `stop`; calls need this to be running.
+    pub async fn run(&self, stop: CancellationToken) {
+        self.replies.run(&*self.transport, stop).await;
+    }
+
+    /// Sends the call, as mandatory, and waits for its reply.
+    pub async fn call(&self, call: RpcCall<'_>) -> Result<Json, CallError> {
+        let deadline = Instant::now() + call.timeout;
+        let timed_out = || CallError::TimedOut(call.timeout);
+        let calling = async {
+            self.replies.listening().await;
+            let message_id = Uuid::new_v4().simple().to_string();
+            let waiting = self.replies.expect(&message_id).ok_or(CallError::TooMany)?;
+            let body = OutgoingRequest {
+                namespace: call.namespace,
+                version: call.version,
+                method: call.method,
+                args: call.args,
+                context: call.context,
+                reply_queue: self.replies.queue(),
+                message_id: &message_id,
+                unique_id: &Uuid::new_v4().simple().to_string(),
+            }
+            .encode()
+            .map_err(CallError::Context)?;
+            let to = Destination::Topic {
+                exchange: call.exchange.to_owned(),
+                topic: call.topic.to_owned(),
+                server: call.server.map(str::to_owned),
+            };
+            let message = Outgoing {
+                body,
+                expires_in: Some(call.timeout),
+                deadline,
+            };
+            self.transport
+                .send(&to, message)
+                .await
+                .map_err(|error| match error {
+                    TransportError::Undeliverable(queue) => CallError::NoServer(queue),
+                    TransportError::TimedOut => timed_out(),
+                    other => CallError::Transport(other),
+                })?;
+            waiting.reply().await.map_err(CallError::Remote)
+        };
+        timeout_at(deadline.into(), calling)
+            .await
+            .unwrap_or_else(|_| Err(timed_out()))
+    }
+}

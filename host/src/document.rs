@@ -1,0 +1,101 @@
+//! Reads TOML that a person wrote: `endpointd.toml` and `plugin.toml`.
+//!
+//! A key that is not known is an error that names the nearest known one; nothing is ignored.
+
+use serde::de::DeserializeOwned;
+
+/// Why a document was refused, in words for its author.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct DocumentError(String);
+
+/// Reads `text` into `T`, which must refuse unknown fields.
+pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, DocumentError> {
+    toml::from_str(text).map_err(|error| DocumentError(explain(&error, Some(text))))
+}
+
+/// Reads an already parsed table into `T`, which must refuse unknown fields.
+pub fn from_table<T: DeserializeOwned>(table: toml::Table) -> Result<T, DocumentError> {
+    T::deserialize(toml::Value::Table(table)).map_err(|error| DocumentError(explain(&error, None)))
+}
+
+/// The name in `known` that `word` was probably meant to be.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    /// Below this two words are not a slip of the keyboard but different words.
+    const MIN_SIMILARITY: f64 = 0.75;
+    known
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(word, name), name))
+        .filter(|(similarity, _)| *similarity >= MIN_SIMILARITY)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
+fn explain(error: &toml::de::Error, text: Option<&str>) -> String {
+    let line = match (error.span(), text) {
+        (Some(span), Some(text)) => {
+            let before = text.get(..span.start).unwrap_or_default();
+            format!("line {}: ", before.matches('\n').count() + 1)
+        }
+        _ => String::new(),
+    };
+    let message = error.message();
+    // serde's wording: "unknown field `x`, expected one of `a`, `b`".
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    if !message.starts_with("unknown field") {
+        return format!("{line}{message}");
+    }
+    let word = quoted.next().unwrap_or_default();
+    match nearest(word, quoted) {
+        Some(name) => format!("{line}unknown key `{word}`: did you mean `{name}`?"),
+        None => {
+            let expected = message
+                .split_once("expected")
+                .map_or("", |(_, known)| known);
+            format!("{line}unknown key `{word}`: expected{expected}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only whether it parses is looked at")]
+    struct Sample {
+        memory_mib: u32,
+        timeout_ms: u32,
+    }
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let error = parse::<Sample>(text).expect_err("the document is wrong");
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn an_unknown_key_names_its_line_and_the_nearest_known_key() {
+        check(
+            "memory_mib = 1\n\ntimout_ms = 2\n",
+            "line 3: unknown key `timout_ms`: did you mean `timeout_ms`?",
+        );
+    }
+
+    #[test]
+    fn a_key_like_no_other_lists_the_known_ones() {
+        check(
+            "colour = 1",
+            "line 1: unknown key `colour`: expected `memory_mib` or `timeout_ms`",
+        );
+    }
+
+    #[test]
+    fn a_wrong_type_names_its_line() {
+        check(
+            "memory_mib = \"much\"\ntimeout_ms = 2",
+            "line 1: invalid type: string \"much\", expected u32",
+        );
+    }
+}

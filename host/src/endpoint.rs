@@ -1,0 +1,63 @@
+//! The seam between the server and whatever answers: a plugin, or native code.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use serde_json::value::RawValue;
+
+use crate::protocol::failure::Failure;
+use crate::protocol::json::Json;
+use crate::protocol::target::EndpointTarget;
+
+/// Something that answers the methods of one target.
+#[async_trait]
+pub trait Endpoint: Send + Sync {
+    /// The namespace, version and methods this endpoint serves.
+    fn target(&self) -> &EndpointTarget;
+
+    /// Who serves it, for the log.
+    fn name(&self) -> &str;
+
+    /// Answers one call. Dropping the future abandons the work.
+    async fn invoke(&self, call: Call<'_>) -> Result<Json, Failure>;
+}
+
+/// A request that found its endpoint.
+#[derive(Debug)]
+pub struct Call<'a> {
+    pub namespace: Option<&'a str>,
+    pub version: &'a str,
+    pub method: &'a str,
+    /// An object.
+    pub args: &'a RawValue,
+    /// An object.
+    pub context: &'a RawValue,
+    pub id: &'a str,
+    pub delivery: Delivery,
+    /// When the caller stops waiting, where it is known.
+    pub deadline: Option<Instant>,
+}
+
+/// Whether anybody waits for the result.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Delivery {
+    Call,
+    Cast,
+}
+
+/// What serves a topic at one moment, in the order in which dispatch tries it.
+#[derive(Clone, Default)]
+pub struct Endpoints(Arc<[Arc<dyn Endpoint>]>);
+
+impl Endpoints {
+    /// The highest version comes first; equals keep the order they are given in.
+    pub fn new(mut endpoints: Vec<Arc<dyn Endpoint>>) -> Self {
+        endpoints.sort_by_key(|endpoint| std::cmp::Reverse(endpoint.target().version));
+        Self(endpoints.into())
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Endpoint>> {
+        self.0.iter()
+    }
+}

@@ -1,0 +1,294 @@
+//! The seam to whatever keeps buckets: named key-value spaces that plugins share and that
+//! outlive them.
+
+pub mod file;
+pub mod memory;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Deserialize;
+
+/// How many keys one page of a listing holds.
+pub const KEYS_PER_PAGE: usize = 1000;
+
+/// One bucket's backend. Each operation is atomic, and durable when it returns if the backend is.
+#[async_trait]
+pub trait KeyValue: Send + Sync {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KeyValueError>;
+
+    /// Up to `KEYS_PER_PAGE` keys in order, from the first one after `after`.
+    async fn keys(&self, after: Option<&str>) -> Result<Vec<String>, KeyValueError>;
+
+    /// Changes one key.
+    async fn write(&self, key: &str, change: Change) -> Result<Written, KeyValueError>;
+}
+
+/// What to do to a key.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Change {
+    Set(Vec<u8>),
+    /// Deleting what is not there succeeds.
+    Delete,
+    /// Adds to a decimal number; a missing one is 0.
+    Increment(i64),
+    /// Sets `value` if the key still holds `expected`.
+    Swap {
+        expected: Option<Vec<u8>>,
+        value: Vec<u8>,
+    },
+}
+
+/// What a change came to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Written {
+    Done,
+    /// The number after an increment.
+    Number(i64),
+    /// A swap changed nothing: this is what the key holds.
+    Conflict(Option<Vec<u8>>),
+}
+
+impl Change {
+    /// The value that the key holds afterwards, if it changes, and what to report.
+    fn apply(self, current: Option<&[u8]>) -> Result<(NewValue, Written), KeyValueError> {
+        Ok(match self {
+            Self::Set(value) => (NewValue::Set(value), Written::Done),
+            Self::Delete => (NewValue::Removed, Written::Done),
+            Self::Increment(delta) => {
+                let number = current.map_or(Some(0), decimal);
+                let sum = number.and_then(|number| number.checked_add(delta));
+                let sum = sum.ok_or(KeyValueError::NotANumber)?;
+                (
+                    NewValue::Set(sum.to_string().into_bytes()),
+                    Written::Number(sum),
+                )
+            }
+            Self::Swap { expected, value } if expected.as_deref() == current => {
+                (NewValue::Set(value), Written::Done)
+            }
+            Self::Swap { .. } => {
+                let current = current.map(<[u8]>::to_vec);
+                (NewValue::Unchanged, Written::Conflict(current))
+            }
+        })
+    }
+}
+
+/// What a change does to the stored value.
+enum NewValue {
+    Unchanged,
+    Removed,
+    Set(Vec<u8>),
+}
+
+fn decimal(value: &[u8]) -> Option<i64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+/// Why a bucket could not be used.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum KeyValueError {
+    #[error("bucket file {path}: {reason}")]
+    File { path: String, reason: String },
+    #[error("the value is not a decimal number of 64 bits, or would not be one")]
+    NotANumber,
+    #[error("the bucket is closed")]
+    Closed,
+}
+
+/// A bucket's name, as `[keyvalue.NAME]` and `grants.keyvalue` have it.
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
+#[serde(try_from = "String")]
+pub struct BucketName(String);
+
+impl BucketName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for BucketName {
+    type Error = String;
+
+    /// Names become file names, so they are letters, digits, `_` and `-`.
+    fn try_from(name: String) -> Result<Self, String> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        match !name.is_empty() && name.bytes().all(plain) {
+            true => Ok(Self(name)),
+            false => Err(format!(
+                "`{name}` cannot name a bucket: use letters, digits, `_` and `-`"
+            )),
+        }
+    }
+}
+
+/// A `[keyvalue.NAME]` table of endpointd.toml.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct BucketConfig {
+    pub backend: Backend,
+    /// For `file`; `NAME.redb` in `data_dir` if it is not given.
+    pub path: Option<PathBuf>,
+}
+
+/// Where a bucket's content is.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// In this process, and gone with it.
+    Memory,
+    /// In a file of this host, on disk before a write returns.
+    File,
+}
+
+/// Every configured bucket, open.
+#[derive(Clone, Default)]
+pub struct Buckets(Arc<BTreeMap<BucketName, Arc<dyn KeyValue>>>);
+
+impl Buckets {
+    pub fn new(buckets: impl IntoIterator<Item = (BucketName, Arc<dyn KeyValue>)>) -> Self {
+        Self(Arc::new(buckets.into_iter().collect()))
+    }
+
+    pub fn get(&self, name: &BucketName) -> Option<&Arc<dyn KeyValue>> {
+        self.0.get(name)
+    }
+}
+
+/// A bucket that a guest opened.
+#[derive(Clone)]
+pub struct OpenBucket(pub Arc<dyn KeyValue>);
+
+/// A value as a guest read it, to be swapped if it has not changed.
+pub struct PendingSwap {
+    pub bucket: OpenBucket,
+    pub key: String,
+    pub expected: Option<Vec<u8>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backends() -> Vec<(&'static str, Arc<dyn KeyValue>, Option<tempfile::TempDir>)> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = file::FileBucket::open(&folder.path().join("b.redb")).expect("a file");
+        vec![
+            ("memory", Arc::new(memory::MemoryBucket::default()), None),
+            ("file", Arc::new(file), Some(folder)),
+        ]
+    }
+
+    #[tokio::test]
+    async fn what_is_written_is_read_on_every_backend() {
+        for (name, bucket, _folder) in backends() {
+            assert_eq!(bucket.get("k").await.expect(name), None);
+            let set = Change::Set(b"v".to_vec());
+            assert_eq!(bucket.write("k", set).await.expect(name), Written::Done);
+            assert_eq!(bucket.get("k").await.expect(name), Some(b"v".to_vec()));
+            for _ in 0..2 {
+                let deleted = bucket.write("k", Change::Delete).await;
+                assert_eq!(deleted.expect(name), Written::Done);
+            }
+            assert_eq!(bucket.get("k").await.expect(name), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn increments_count_and_refuse_what_is_no_number_on_every_backend() {
+        for (name, bucket, _folder) in backends() {
+            for (delta, sum) in [(5, 5), (-7, -2)] {
+                let written = bucket.write("n", Change::Increment(delta)).await;
+                assert_eq!(written.expect(name), Written::Number(sum));
+            }
+            assert_eq!(bucket.get("n").await.expect(name), Some(b"-2".to_vec()));
+            bucket
+                .write("t", Change::Set(b"x".to_vec()))
+                .await
+                .expect(name);
+            let refused = bucket.write("t", Change::Increment(1)).await;
+            assert!(matches!(refused, Err(KeyValueError::NotANumber)), "{name}");
+            bucket
+                .write("n", Change::Increment(i64::MAX))
+                .await
+                .expect(name);
+            let overflow = bucket.write("n", Change::Increment(i64::MAX)).await;
+            assert!(matches!(overflow, Err(KeyValueError::NotANumber)), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_swap_needs_the_value_it_was_made_for_on_every_backend() {
+        for (name, bucket, _folder) in backends() {
+            let swap = |expected: Option<&str>, value: &str| Change::Swap {
+                expected: expected.map(|text| text.as_bytes().to_vec()),
+                value: value.as_bytes().to_vec(),
+            };
+            let first = bucket.write("k", swap(None, "a")).await;
+            assert_eq!(first.expect(name), Written::Done);
+            let stale = bucket.write("k", swap(None, "b")).await;
+            assert_eq!(stale.expect(name), Written::Conflict(Some(b"a".to_vec())));
+            let fresh = bucket.write("k", swap(Some("a"), "b")).await;
+            assert_eq!(fresh.expect(name), Written::Done);
+            assert_eq!(bucket.get("k").await.expect(name), Some(b"b".to_vec()));
+        }
+    }
+
+    #[tokio::test]
+    async fn of_many_swaps_at_once_one_wins_on_every_backend() {
+        for (name, bucket, _folder) in backends() {
+            let swaps = (0..64).map(|index: u8| {
+                let bucket = Arc::clone(&bucket);
+                let change = Change::Swap {
+                    expected: None,
+                    value: vec![index],
+                };
+                async move { bucket.write("k", change).await }
+            });
+            let written = futures_util::future::join_all(swaps).await;
+            let won = written
+                .into_iter()
+                .filter(|written| matches!(written, Ok(Written::Done)))
+                .count();
+            assert_eq!(won, 1, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn keys_come_in_pages_and_in_order_on_every_backend() {
+        for (name, bucket, _folder) in backends() {
+            let writes = (0..KEYS_PER_PAGE + 5).map(|index| {
+                let bucket = Arc::clone(&bucket);
+                async move {
+                    let key = format!("{index:05}");
+                    bucket.write(&key, Change::Set(Vec::new())).await
+                }
+            });
+            for written in futures_util::future::join_all(writes).await {
+                written.expect(name);
+            }
+            let first = bucket.keys(None).await.expect(name);
+            assert_eq!(first.len(), KEYS_PER_PAGE, "{name}");
+            let rest = bucket
+                .keys(first.last().map(String::as_str))
+                .await
+                .expect(name);
+            assert_eq!(
+                rest,
+                ["01000", "01001", "01002", "01003", "01004"],
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_bucket_name_is_safe_as_a_file_name() {
+        for bad in ["", "../x", "a/b", "a b", "é"] {
+            assert!(BucketName::try_from(bad.to_owned()).is_err(), "{bad:?}");
+        }
+        assert!(BucketName::try_from("agents-2_x".to_owned()).is_ok());
+    }
+}

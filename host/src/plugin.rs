@@ -1,0 +1,395 @@
+//! A plugin: a component and its manifest, which answers requests in sandboxed instances.
+
+pub mod artifact;
+pub mod engine;
+pub mod instance;
+pub mod manifest;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use tokio::sync::Semaphore;
+use tracing::{debug, warn};
+use wasmtime::component::{Component, Linker};
+use wasmtime_wasi_config::WasiConfigVariables;
+
+use self::artifact::{Artifact, ArtifactError};
+use self::engine::PluginEngine;
+use self::instance::GuestError;
+use self::manifest::Manifest;
+use crate::bindings::EndpointPre;
+use crate::bindings::endpointd::rpc::types;
+use crate::capability::call_info::CallInfo;
+use crate::capability::{self, GrantError, Granted, HostState};
+use crate::document::{self, DocumentError};
+use crate::endpoint::{Call, Delivery, Endpoint};
+use crate::keyvalue::Buckets;
+use crate::protocol::failure::Failure;
+use crate::protocol::json::{self, Json};
+use crate::protocol::target::{EndpointTarget, InvalidVersion};
+
+/// How long a plugin may take to say what it serves.
+const TARGETS_TIMEOUT: Duration = Duration::from_secs(5);
+/// What a plugin's answer about itself may be at most.
+const MAX_TARGETS: usize = 100;
+const MAX_METHODS: usize = 1000;
+
+/// Makes plugins of folders.
+pub struct PluginLoader {
+    engine: PluginEngine,
+    linker: Linker<HostState>,
+    buckets: Buckets,
+}
+
+/// Why a folder gave no plugin.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("cannot read {}: {source}", path.display())]
+    Manifest {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{}: {source}", path.display())]
+    Document {
+        path: PathBuf,
+        source: DocumentError,
+    },
+    #[error("{}: {problem}", path.display())]
+    Invalid { path: PathBuf, problem: String },
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    #[error("its file has the SHA-256 {actual}, but plugin.toml pins {pinned}")]
+    Pin { pinned: String, actual: String },
+    #[error("it does not compile: {0}")]
+    Compile(String),
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+    #[error("it does not fit the contract: {0}")]
+    Misfit(String),
+    #[error("asked for its targets, {0}")]
+    Targets(#[from] GuestError),
+    #[error("its targets are wrong: {0}")]
+    InvalidTargets(String),
+}
+
+impl PluginLoader {
+    pub fn new(engine: PluginEngine, buckets: Buckets) -> wasmtime::Result<Self> {
+        let mut linker = Linker::new(engine.engine());
+        capability::add_to_linker(&mut linker)?;
+        Ok(Self {
+            engine,
+            linker,
+            buckets,
+        })
+    }
+
+    /// Reads, checks and compiles the plugin in `folder`, and asks it what it serves.
+    pub async fn load(&self, folder: &Path) -> Result<Arc<Plugin>, LoadError> {
+        let path = folder.join("plugin.toml");
+        let manifest = read_manifest(path)?;
+        let artifact = Artifact::read(&folder.join(&manifest.component))?;
+        if let Some(pinned) = &manifest.sha256
+            && !pinned.eq_ignore_ascii_case(&artifact.sha256)
+        {
+            return Err(LoadError::Pin {
+                pinned: pinned.clone(),
+                actual: artifact.sha256,
+            });
+        }
+        let component = self.compile(&artifact)?;
+        let imports = capability::imports(&component, self.engine.engine());
+        let granted = manifest.grants.check(&imports, &self.buckets)?;
+        let name = folder.file_name().unwrap_or(folder.as_os_str());
+        let name = Arc::<str>::from(name.to_string_lossy());
+        let parts = Parts {
+            pre: self.link(&component)?,
+            config: Arc::new(manifest.config.iter().map(|(k, v)| (&**k, &**v)).collect()),
+            concurrency: Semaphore::new(manifest.limits.concurrency.into()),
+            digest: artifact.sha256,
+            granted,
+            manifest,
+            name,
+        };
+        let targets = parts.ask_targets().await?;
+        Ok(Arc::new(Plugin { parts, targets }))
+    }
+
+    /// What `file` is and serves, without any grant or manifest. For `endpointd check`.
+    pub async fn inspect(&self, file: &Path) -> Result<Inspection, LoadError> {
+        let artifact = Artifact::read(file)?;
+        let started = Instant::now();
+        let component = self.compile(&artifact)?;
+        let compiled_in = started.elapsed();
+        let imports = capability::imports(&component, self.engine.engine());
+        let unknown = imports
+            .iter()
+            .find(|import| capability::need_of(import).is_none());
+        if let Some(import) = unknown {
+            return Err(GrantError::Unknown(import.clone()).into());
+        }
+        let pre = self.link(&component)?;
+        let limits = manifest::Limits::default();
+        let state = HostState::new(
+            "check".into(),
+            Granted::default(),
+            Arc::default(),
+            limits.memory_bytes(),
+            no_call(),
+        );
+        let targets = instance::targets(&pre, state, TARGETS_TIMEOUT).await?;
+        Ok(Inspection {
+            targets: checked_targets(targets)?,
+            artifact,
+            imports,
+            compiled_in,
+        })
+    }
+
+    fn compile(&self, artifact: &Artifact) -> Result<Component, LoadError> {
+        Component::new(self.engine.engine(), &artifact.component)
+            .map_err(|error| LoadError::Compile(format!("{error:#}")))
+    }
+
+    fn link(&self, component: &Component) -> Result<EndpointPre<HostState>, LoadError> {
+        let misfit = |error: wasmtime::Error| LoadError::Misfit(format!("{error:#}"));
+        let pre = self.linker.instantiate_pre(component).map_err(misfit)?;
+        EndpointPre::new(pre).map_err(misfit)
+    }
+}
+
+/// What `PluginLoader::inspect` found.
+#[derive(Debug)]
+pub struct Inspection {
+    pub artifact: Artifact,
+    pub imports: Vec<String>,
+    pub targets: Vec<EndpointTarget>,
+    pub compiled_in: Duration,
+}
+
+/// A loaded plugin.
+pub struct Plugin {
+    parts: Parts,
+    targets: Vec<EndpointTarget>,
+}
+
+struct Parts {
+    name: Arc<str>,
+    digest: String,
+    manifest: Manifest,
+    granted: Granted,
+    config: Arc<WasiConfigVariables>,
+    pre: EndpointPre<HostState>,
+    concurrency: Semaphore,
+}
+
+impl Plugin {
+    pub fn name(&self) -> &str {
+        &self.parts.name
+    }
+
+    /// SHA-256 of its file, in hexadecimal.
+    pub fn digest(&self) -> &str {
+        &self.parts.digest
+    }
+
+    pub fn manifest(&self) -> &Manifest {
+        &self.parts.manifest
+    }
+
+    pub fn targets(&self) -> &[EndpointTarget] {
+        &self.targets
+    }
+
+    /// One endpoint a target: dispatch tries them one by one.
+    pub fn endpoints(self: &Arc<Self>) -> impl Iterator<Item = Arc<dyn Endpoint>> {
+        (0..self.targets.len()).map(|index| -> Arc<dyn Endpoint> {
+            Arc::new(PluginEndpoint {
+                plugin: Arc::clone(self),
+                index,
+            })
+        })
+    }
+}
+
+impl Parts {
+    async fn ask_targets(&self) -> Result<Vec<EndpointTarget>, LoadError> {
+        let targets = instance::targets(&self.pre, self.state(no_call()), TARGETS_TIMEOUT).await?;
+        checked_targets(targets)
+    }
+
+    fn state(&self, call: CallInfo) -> HostState {
+        HostState::new(
+            Arc::clone(&self.name),
+            self.granted.clone(),
+            Arc::clone(&self.config),
+            self.manifest.limits.memory_bytes(),
+            call,
+        )
+    }
+
+    async fn answer(&self, call: Call<'_>) -> Result<Json, Failure> {
+        let limits = &self.manifest.limits;
+        let deadline = call.deadline;
+        let place = match deadline {
+            None => self.concurrency.acquire().await,
+            Some(deadline) => {
+                let waiting = self.concurrency.acquire();
+                match tokio::time::timeout_at(deadline.into(), waiting).await {
+                    Ok(place) => place,
+                    Err(_) => {
+                        debug!("Dropped a call whose caller gave up before there was a place");
+                        return Err(self.failure("PluginBusy", "no instance was free in time"));
+                    }
+                }
+            }
+        };
+        let _place = place.expect("a plugin's semaphore is never closed");
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let limit = left.map_or(limits.timeout(), |left| left.min(limits.timeout()));
+        let request = types::Request {
+            namespace: call.namespace.map(str::to_owned),
+            version: call.version.to_owned(),
+            method: call.method.to_owned(),
+            args: call.args.get().to_owned(),
+            context: call.context.get().to_owned(),
+        };
+        let state = self.state(CallInfo {
+            id: call.id.to_owned(),
+            delivery: call.delivery,
+            deadline,
+        });
+        match instance::dispatch(&self.pre, state, limit, &request).await {
+            Ok(Ok(result)) => self.result(result),
+            Ok(Err(failure)) => self.guest_failure(failure),
+            Err(error) => {
+                warn!(plugin.name = &*self.name, %error, "Plugin `{}`: {error}", self.name);
+                let class = match error {
+                    GuestError::TimedOut(_) => "PluginTimeout",
+                    GuestError::OutOfMemory(_) => "PluginOutOfMemory",
+                    GuestError::Trapped(_) => "PluginTrap",
+                };
+                Err(self.failure(class, &error.to_string()))
+            }
+        }
+    }
+
+    /// What a guest returned is taken only if it is one whole JSON value: it cannot close the
+    /// reply it is put into and write another.
+    fn result(&self, result: String) -> Result<Json, Failure> {
+        let limit_kib = self.manifest.limits.reply_kib;
+        if result.len() > self.manifest.limits.reply_bytes() {
+            let problem = format!("its reply is larger than its limit of {limit_kib} KiB");
+            return Err(self.invalid_reply(&problem));
+        }
+        json::checked(result)
+            .map_err(|error| self.invalid_reply(&format!("its reply is not JSON: {error}")))
+    }
+
+    fn guest_failure(&self, failure: types::Failure) -> Result<Json, Failure> {
+        if !failure.expected {
+            debug!(
+                plugin.name = &*self.name,
+                "Plugin `{}` failed with {}.{}", self.name, failure.module, failure.class
+            );
+        }
+        let parts = [&failure.class, &failure.module, &failure.message];
+        let lines = parts.into_iter().chain(&failure.traceback);
+        let size: usize = lines.map(String::len).sum();
+        let kwargs = failure.kwargs.unwrap_or_else(|| "{}".to_owned());
+        if size + kwargs.len() > self.manifest.limits.reply_bytes() {
+            return Err(self.invalid_reply("its failure is larger than a reply may be"));
+        }
+        match json::checked(kwargs) {
+            Ok(kwargs) if json::is_object(&kwargs) => Err(Failure {
+                class: failure.class,
+                module: failure.module,
+                message: failure.message,
+                kwargs: Some(kwargs),
+                traceback: failure.traceback,
+            }),
+            _ => Err(self.invalid_reply("its failure's keyword arguments are not a JSON object")),
+        }
+    }
+
+    fn invalid_reply(&self, problem: &str) -> Failure {
+        warn!(
+            plugin.name = &*self.name,
+            "Plugin `{}`: {problem}", self.name
+        );
+        self.failure("PluginInvalidReply", problem)
+    }
+
+    fn failure(&self, class: &str, problem: &str) -> Failure {
+        Failure::internal(class, format!("plugin `{}`: {problem}", self.name))
+    }
+}
+
+/// One target of a plugin.
+struct PluginEndpoint {
+    plugin: Arc<Plugin>,
+    index: usize,
+}
+
+#[async_trait]
+impl Endpoint for PluginEndpoint {
+    fn target(&self) -> &EndpointTarget {
+        &self.plugin.targets[self.index]
+    }
+
+    fn name(&self) -> &str {
+        self.plugin.name()
+    }
+
+    async fn invoke(&self, call: Call<'_>) -> Result<Json, Failure> {
+        self.plugin.parts.answer(call).await
+    }
+}
+
+fn read_manifest(path: PathBuf) -> Result<Manifest, LoadError> {
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(source) => return Err(LoadError::Manifest { path, source }),
+    };
+    let manifest: Manifest = match document::parse(&text) {
+        Ok(manifest) => manifest,
+        Err(source) => return Err(LoadError::Document { path, source }),
+    };
+    match manifest.problem() {
+        Some(problem) => Err(LoadError::Invalid { path, problem }),
+        None => Ok(manifest),
+    }
+}
+
+fn checked_targets(targets: Vec<types::Target>) -> Result<Vec<EndpointTarget>, LoadError> {
+    let invalid = |problem: String| LoadError::InvalidTargets(problem);
+    let methods: usize = targets.iter().map(|target| target.methods.len()).sum();
+    if targets.is_empty() || methods == 0 {
+        return Err(invalid("it serves no method".to_owned()));
+    }
+    if targets.len() > MAX_TARGETS || methods > MAX_METHODS {
+        return Err(invalid(format!(
+            "{} targets with {methods} methods are more than {MAX_TARGETS} and {MAX_METHODS}",
+            targets.len()
+        )));
+    }
+    let checked = |target: types::Target| -> Result<_, InvalidVersion> {
+        Ok(EndpointTarget {
+            version: target.version.parse()?,
+            namespace: target.namespace,
+            methods: target.methods,
+        })
+    };
+    let targets = targets.into_iter().map(checked).collect::<Result<_, _>>();
+    targets.map_err(|error| invalid(error.to_string()))
+}
+
+/// What `call-info` says outside of any request.
+fn no_call() -> CallInfo {
+    CallInfo {
+        id: String::new(),
+        delivery: Delivery::Cast,
+        deadline: None,
+    }
+}

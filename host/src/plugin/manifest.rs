@@ -1,0 +1,114 @@
+//! `plugin.toml`: the operator's word on a plugin.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::capability::Grants;
+
+/// The file's content.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The Wasm file, relative to the plugin's folder.
+    pub component: PathBuf,
+    /// A pin: the file is loaded only if this is its SHA-256, in hexadecimal.
+    pub sha256: Option<String>,
+    /// Where the plugin answers.
+    pub topics: Vec<String>,
+    /// Decides between plugins that serve the same version: the higher one answers.
+    #[serde(default)]
+    pub priority: i32,
+    #[serde(default)]
+    pub lifecycle: Lifecycle,
+    #[serde(default)]
+    pub limits: Limits,
+    #[serde(default)]
+    pub grants: Grants,
+    /// Settings that the plugin can read.
+    #[serde(default)]
+    pub config: BTreeMap<String, String>,
+}
+
+/// How long an instance lives.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lifecycle {
+    pub instances: Instances,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Instances {
+    /// A fresh instance for every request: nothing of one can reach another.
+    #[default]
+    PerCall,
+}
+
+/// What one request may use.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Each linear memory of an instance.
+    pub memory_mib: u32,
+    /// From start to reply by the clock on the wall; computing is bounded by the same.
+    pub timeout_ms: u32,
+    /// Instances at the same time. Further requests wait.
+    pub concurrency: u16,
+    pub reply_kib: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_mib: 64,
+            timeout_ms: 30_000,
+            concurrency: 16,
+            reply_kib: 1024,
+        }
+    }
+}
+
+impl Limits {
+    pub fn memory_bytes(&self) -> usize {
+        self.memory_mib as usize * 1024 * 1024
+    }
+
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms.into())
+    }
+
+    pub fn reply_bytes(&self) -> usize {
+        self.reply_kib as usize * 1024
+    }
+}
+
+impl Manifest {
+    /// What the types alone do not catch, in words for the operator.
+    pub fn problem(&self) -> Option<String> {
+        let empty = |topic: &String| topic.trim().is_empty();
+        if self.topics.is_empty() || self.topics.iter().any(empty) {
+            return Some("`topics` names no topic, so nothing would ever call it".to_owned());
+        }
+        let positive = [
+            ("memory_mib", self.limits.memory_mib),
+            ("timeout_ms", self.limits.timeout_ms),
+            ("concurrency", self.limits.concurrency.into()),
+            ("reply_kib", self.limits.reply_kib),
+        ];
+        let zero = positive.iter().find(|(_, value)| *value == 0);
+        if let Some((name, _)) = zero {
+            return Some(format!(
+                "`{name}` under [limits] is 0, which lets nothing run"
+            ));
+        }
+        if self.limits.memory_mib > 4096 {
+            return Some(
+                "`memory_mib` is above 4096, all that a 32-bit memory can have".to_owned(),
+            );
+        }
+        None
+    }
+}

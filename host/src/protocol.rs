@@ -1,0 +1,6 @@
+//! The wire: values and rules only, with no I/O and no clock.
+
+pub mod envelope;
+pub mod failure;
+pub mod json;
+pub mod target;

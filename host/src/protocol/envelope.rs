@@ -1,0 +1,595 @@
+//! Message bodies: bytes to a `Request` or `Reply` and back.
+//!
+//! Envelope 2.0 holds the message as a string of JSON; without an envelope the body is the
+//! message itself, which is version 1.0 (oslo_messaging/_drivers/common.py: `deserialize_msg`).
+//! Values pass through as the text they came as: no document tree is built, so nothing that a
+//! caller or a guest sent is changed on the way.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::failure::Failure;
+use super::json::{self, Json, ObjectWriter};
+use super::target::RequestedVersion;
+
+const VERSION_KEY: &str = "oslo.version";
+const MESSAGE_KEY: &str = "oslo.message";
+const CONTEXT_PREFIX: &str = "_context_";
+/// Context entries that the transport owns: they never reach an endpoint (`amqp.py:
+/// unpack_context` overwrites them).
+const TRANSPORT_CONTEXT: [&str; 3] = ["msg_id", "reply_q", "client_timeout"];
+
+/// A body that is not an RPC message. It is rejected without requeueing: a copy would not be
+/// better.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvelopeError {
+    #[error("the content type is not application/json")]
+    ContentType,
+    #[error("the body is not UTF-8")]
+    NotUtf8,
+    #[error("the body is not a JSON object: {0}")]
+    NotAnObject(serde_json::Error),
+    #[error("the envelope's version is not 2.0")]
+    Version,
+    #[error("the envelope's message is not a string of JSON")]
+    MessageNotText,
+    #[error("the envelope's message is not a JSON object: {0}")]
+    MessageNotAnObject(serde_json::Error),
+}
+
+/// A message that has a body form: a request or a reply.
+pub trait Message: Sized + Send + 'static {
+    /// Reads the bare message, an object, from JSON text.
+    fn from_json(text: &str) -> Result<Self, serde_json::Error>;
+
+    /// What duplicates of it are known by, where they are to be dropped.
+    fn unique_id(&self) -> Option<&str>;
+}
+
+/// Reads a whole body, with an envelope or without.
+pub fn decode<T: Message>(body: &[u8]) -> Result<T, EnvelopeError> {
+    let text = std::str::from_utf8(body).map_err(|_| EnvelopeError::NotUtf8)?;
+    if text.is_empty() {
+        return T::from_json("{}").map_err(EnvelopeError::NotAnObject);
+    }
+    let outer: Outer<'_> = serde_json::from_str(text).map_err(EnvelopeError::NotAnObject)?;
+    let (Some(version), Some(message)) = (outer.version, outer.message) else {
+        return T::from_json(text).map_err(EnvelopeError::NotAnObject);
+    };
+    if !is_envelope_version(version) {
+        return Err(EnvelopeError::Version);
+    }
+    let inner: String =
+        serde_json::from_str(message.get()).map_err(|_| EnvelopeError::MessageNotText)?;
+    T::from_json(&inner).map_err(EnvelopeError::MessageNotAnObject)
+}
+
+/// The bytes of a message in envelope 2.0.
+fn seal(message: &str) -> Vec<u8> {
+    let message = json::quote(message);
+    format!(r#"{{"{VERSION_KEY}": "2.0", "{MESSAGE_KEY}": {message}}}"#).into_bytes()
+}
+
+/// Whether upstream, which speaks 2.0, reads an envelope of this version.
+fn is_envelope_version(version: &RawValue) -> bool {
+    let Ok(text) = serde_json::from_str::<String>(version.get()) else {
+        return false;
+    };
+    let spoken = "2.0".parse().expect("a version");
+    super::target::is_compatible(spoken, &RequestedVersion::Text(text)) == Ok(true)
+}
+
+/// A call or cast as it reached us.
+#[derive(Debug)]
+pub struct Request {
+    pub namespace: Namespace,
+    pub version: RequestedVersion,
+    /// `None` where the key is missing or no string.
+    pub method: Option<String>,
+    /// `None` where it is no object; a missing key is an empty one.
+    pub args: Option<Json>,
+    /// An object with the entries of the caller's context.
+    pub context: Json,
+    /// `None` for a cast.
+    pub reply_to: Option<ReplyAddress>,
+    /// What duplicates are known by.
+    pub unique_id: Option<String>,
+}
+
+/// The `namespace` key of a request.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Namespace {
+    Null,
+    Named(String),
+    /// Another JSON type: upstream compares it with names, and it equals none.
+    NotText,
+}
+
+/// Where a call wants its reply, and what it is to be called there.
+#[derive(Clone, Debug)]
+pub struct ReplyAddress {
+    pub queue: String,
+    /// Any JSON scalar; echoed as it came.
+    pub message_id: Json,
+}
+
+impl Message for Request {
+    fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        let fields: Fields<'_> = serde_json::from_str(text)?;
+        let mut request = Self {
+            namespace: Namespace::Null,
+            version: RequestedVersion::Text("1.0".to_owned()),
+            method: None,
+            args: Some(json::empty_object()),
+            context: json::empty_object(),
+            reply_to: None,
+            unique_id: None,
+        };
+        let mut context: Vec<(Cow<'_, str>, &RawValue)> = Vec::new();
+        let (mut message_id, mut reply_queue) = (None, None);
+        for (key, value) in fields.0 {
+            match key.as_ref() {
+                "namespace" => request.namespace = namespace(value),
+                "version" => request.version = version(value),
+                "method" => request.method = text_of(value),
+                "args" => request.args = json::is_object(value).then(|| value.to_owned()),
+                "_msg_id" => message_id = is_present(value).then(|| value.to_owned()),
+                "_reply_q" => reply_queue = text_of(value).filter(|queue| !queue.is_empty()),
+                "_unique_id" => request.unique_id = text_of(value),
+                other => {
+                    if let Some(entry) = other.strip_prefix(CONTEXT_PREFIX)
+                        && !TRANSPORT_CONTEXT.contains(&entry)
+                    {
+                        context.push((Cow::Owned(entry.to_owned()), value));
+                    }
+                }
+            }
+        }
+        request.context = object(&context);
+        // Without a queue nobody can be answered, whatever the message id says: upstream tries
+        // for a minute to publish to a queue without a name.
+        request.reply_to = message_id
+            .zip(reply_queue)
+            .map(|(message_id, queue)| ReplyAddress { queue, message_id });
+        Ok(request)
+    }
+
+    fn unique_id(&self) -> Option<&str> {
+        self.unique_id.as_deref()
+    }
+}
+
+/// What a client sends: the keys in upstream's order (rpc/client.py: `_make_message`).
+#[derive(Debug)]
+pub struct OutgoingRequest<'a> {
+    pub namespace: Option<&'a str>,
+    pub version: Option<&'a str>,
+    pub method: &'a str,
+    /// An object.
+    pub args: &'a RawValue,
+    /// An object.
+    pub context: &'a RawValue,
+    pub reply_queue: &'a str,
+    pub message_id: &'a str,
+    pub unique_id: &'a str,
+}
+
+impl OutgoingRequest<'_> {
+    /// The body of the request; fails where the context is no object.
+    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let context: Fields<'_> = serde_json::from_str(self.context.get())?;
+        let mut message = ObjectWriter::default();
+        message.text("method", self.method);
+        message.raw("args", self.args.get());
+        if let Some(namespace) = self.namespace {
+            message.text("namespace", namespace);
+        }
+        if let Some(version) = self.version {
+            message.text("version", version);
+        }
+        message.text("_msg_id", self.message_id);
+        message.text("_reply_q", self.reply_queue);
+        message.raw("_timeout", "null");
+        message.text("_unique_id", self.unique_id);
+        for (key, value) in context.0 {
+            message.raw(&format!("{CONTEXT_PREFIX}{key}"), value.get());
+        }
+        Ok(seal(&message.finish()))
+    }
+}
+
+/// A reply as it reached us.
+#[derive(Debug)]
+pub struct Reply {
+    pub message_id: Option<String>,
+    pub outcome: Result<Json, RemoteFailure>,
+    /// False for heartbeats, and for the first half of a reply from before release 4.0.
+    pub ending: bool,
+}
+
+/// A remote exception as its receiver knows it; every key is optional on the wire.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct RemoteFailure {
+    pub class: String,
+    pub module: String,
+    pub message: String,
+    #[serde(rename = "tb")]
+    pub traceback: Vec<String>,
+}
+
+impl Default for RemoteFailure {
+    fn default() -> Self {
+        Self {
+            class: "None".to_owned(),
+            module: "None".to_owned(),
+            message: "None".to_owned(),
+            traceback: Vec::new(),
+        }
+    }
+}
+
+impl Message for Reply {
+    fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        let fields: Fields<'_> = serde_json::from_str(text)?;
+        let (mut message_id, mut result, mut failure, mut ending) = (None, None, None, false);
+        for (key, value) in fields.0 {
+            match key.as_ref() {
+                "_msg_id" => message_id = text_of(value),
+                "result" => result = Some(value.to_owned()),
+                "failure" => failure = is_present(value).then_some(value),
+                "ending" => ending = !matches!(value.get(), "false" | "null" | "0"),
+                _ => {}
+            }
+        }
+        let outcome = match failure {
+            None => Ok(result.unwrap_or_else(|| RawValue::NULL.to_owned())),
+            Some(failure) => {
+                let text = text_of(failure).unwrap_or_else(|| failure.get().to_owned());
+                Err(serde_json::from_str(&text)?)
+            }
+        };
+        Ok(Self {
+            message_id,
+            outcome,
+            ending,
+        })
+    }
+
+    /// Upstream does not drop repeated replies: a second one finds nobody waiting.
+    fn unique_id(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// The body of the reply that ends a call (amqpdriver.py: `AMQPIncomingMessage._send_reply`).
+pub fn encode_reply(
+    message_id: &RawValue,
+    unique_id: &str,
+    outcome: &Result<Json, Failure>,
+) -> Vec<u8> {
+    let mut message = ObjectWriter::default();
+    match outcome {
+        Ok(result) => {
+            message.raw("result", result.get());
+            message.raw("failure", "null");
+        }
+        Err(failure) => {
+            message.raw("result", "null");
+            message.text("failure", &failure.to_json());
+        }
+    }
+    message.raw("ending", "true");
+    message.raw("_msg_id", message_id.get());
+    message.text("_unique_id", unique_id);
+    seal(&message.finish())
+}
+
+/// An object's entries in order, each value as the text it came as.
+struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Vec::new();
+        deserializer.deserialize_any(Entries(|key, value| fields.push((key, value))))?;
+        Ok(Self(fields))
+    }
+}
+
+/// The two keys of an envelope, if they are there; other keys are passed over.
+#[derive(Default)]
+struct Outer<'a> {
+    version: Option<&'a RawValue>,
+    message: Option<&'a RawValue>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Outer<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut outer = Self::default();
+        deserializer.deserialize_any(Entries(|key: Cow<'de, str>, value| match key.as_ref() {
+            VERSION_KEY => outer.version = Some(value),
+            MESSAGE_KEY => outer.message = Some(value),
+            _ => {}
+        }))?;
+        Ok(outer)
+    }
+}
+
+/// Visits an object entry by entry. An empty list is an empty object, as it is to upstream,
+/// where both are just false.
+struct Entries<F>(F);
+
+impl<'de, F: FnMut(Cow<'de, str>, &'de RawValue)> Visitor<'de> for Entries<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Key(key)) = map.next_key()? {
+            (self.0)(key, map.next_value()?);
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        match list.next_element::<serde::de::IgnoredAny>()? {
+            None => Ok(()),
+            Some(_) => Err(serde::de::Error::invalid_type(
+                serde::de::Unexpected::Seq,
+                &self,
+            )),
+        }
+    }
+}
+
+/// A key, borrowed from the text where it holds no escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The entries as one object; the last of equal keys wins, as in Python.
+fn object(entries: &[(Cow<'_, str>, &RawValue)]) -> Json {
+    let mut object = ObjectWriter::default();
+    for (index, (key, value)) in entries.iter().enumerate() {
+        if !entries[index + 1..].iter().any(|(later, _)| later == key) {
+            object.raw(key, value.get());
+        }
+    }
+    RawValue::from_string(object.finish()).expect("made of valid parts")
+}
+
+fn text_of(value: &RawValue) -> Option<String> {
+    serde_json::from_str(value.get()).ok()
+}
+
+/// Whether Python takes the value for true, of those that can stand here.
+fn is_present(value: &RawValue) -> bool {
+    !matches!(value.get(), "null" | "\"\"" | "0" | "false" | "[]" | "{}")
+}
+
+fn namespace(value: &RawValue) -> Namespace {
+    match text_of(value) {
+        Some(name) => Namespace::Named(name),
+        None if value.get() == "null" => Namespace::Null,
+        None => Namespace::NotText,
+    }
+}
+
+fn version(value: &RawValue) -> RequestedVersion {
+    let text = value.get();
+    match text.as_bytes().first() {
+        Some(b'"') => {
+            text_of(value).map_or(RequestedVersion::NotText("str"), RequestedVersion::Text)
+        }
+        Some(b'n') => RequestedVersion::Null,
+        Some(b't' | b'f') => RequestedVersion::NotText("bool"),
+        Some(b'{') => RequestedVersion::NotText("dict"),
+        Some(b'[') => RequestedVersion::NotText("list"),
+        _ if text.contains(['.', 'e', 'E']) => RequestedVersion::NotText("float"),
+        _ => RequestedVersion::NotText("int"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn enveloped(message: &str) -> Vec<u8> {
+        seal(message)
+    }
+
+    #[track_caller]
+    fn request(message: &str) -> Request {
+        decode(&enveloped(message)).expect("a request")
+    }
+
+    #[track_caller]
+    fn check_rejected(body: &[u8]) {
+        let body_text = String::from_utf8_lossy(body).into_owned();
+        assert!(decode::<Request>(body).is_err(), "accepted: {body_text}");
+    }
+
+    #[test]
+    fn every_rejected_body_of_upstream_is_rejected() {
+        for version in [
+            "\"2.1\"",
+            "\"2.0.1\"",
+            "\"1.9\"",
+            "\"3.0\"",
+            "\"2\"",
+            "2.0",
+            "null",
+        ] {
+            check_rejected(
+                format!(r#"{{"oslo.version": {version}, "oslo.message": "{{}}"}}"#).as_bytes(),
+            );
+        }
+        for inner in ["nonsense", "[1]", "\\\"text\\\"", "5", "null"] {
+            check_rejected(
+                format!(r#"{{"oslo.version": "2.0", "oslo.message": "{inner}"}}"#).as_bytes(),
+            );
+        }
+        check_rejected(br#"{"oslo.version": "2.0", "oslo.message": {"method": "m"}}"#);
+        for outer in [
+            "[1]",
+            "\"text\"",
+            "5",
+            "null",
+            "nonsense",
+            "\u{feff}{}",
+            "{} {}",
+        ] {
+            check_rejected(outer.as_bytes());
+        }
+        check_rejected(b"{\"method\": \"\xff\"}");
+    }
+
+    #[test]
+    fn envelope_versions_that_upstream_reads_are_read() {
+        for version in ["2.0", "2.0.0", "2.-1"] {
+            let body = format!(
+                r#"{{"extra": 1, "oslo.version": "{version}", "oslo.message": "{{\"method\": \"m\"}}"}}"#
+            );
+            let request: Request = decode(body.as_bytes()).expect("a request");
+            assert_eq!(request.method.as_deref(), Some("m"), "{version}");
+        }
+    }
+
+    #[test]
+    fn an_object_without_an_envelope_is_the_message_itself() {
+        let request: Request = decode(br#"{"method": "m", "oslo.version": "2.0"}"#).expect("one");
+        assert_eq!(request.method.as_deref(), Some("m"));
+    }
+
+    #[test]
+    fn an_empty_body_is_an_empty_message() {
+        for body in [b"".as_slice(), b"[]", b"{}"] {
+            let request: Request = decode(body).expect("accepted");
+            assert_eq!(request.method, None);
+            assert!(request.reply_to.is_none());
+        }
+    }
+
+    #[test]
+    fn values_pass_as_the_text_they_came_as() {
+        let request =
+            request(r#"{"method": "m", "args": {"b": 1.50, "a": "\ud83d\ude00 é", "b": 2}}"#);
+        assert_eq!(
+            request.args.expect("an object").get(),
+            r#"{"b": 1.50, "a": "\ud83d\ude00 é", "b": 2}"#
+        );
+    }
+
+    #[test]
+    fn the_context_has_every_entry_but_those_of_the_transport() {
+        let request = request(
+            r#"{"_context_user": "u", "_context_roles": ["r"], "_context_msg_id": 1, "_context_reply_q": 2,
+                "_context_client_timeout": 3, "_context_user": "v", "_context_": 0, "other": 9}"#,
+        );
+        assert_eq!(
+            request.context.get(),
+            r#"{"roles": ["r"], "user": "v", "": 0}"#
+        );
+    }
+
+    #[test]
+    fn a_message_id_makes_a_call_only_with_a_queue() {
+        let reply_to = |message: &str| request(message).reply_to;
+        assert!(reply_to(r#"{"_reply_q": "q"}"#).is_none());
+        for id in ["null", "\"\""] {
+            assert!(reply_to(&format!(r#"{{"_msg_id": {id}, "_reply_q": "q"}}"#)).is_none());
+        }
+        assert!(reply_to(r#"{"_msg_id": "1"}"#).is_none());
+        assert!(reply_to(r#"{"_msg_id": "1", "_reply_q": ""}"#).is_none());
+        let odd = reply_to(r#"{"_msg_id": 17.5, "_reply_q": "q"}"#).expect("a call");
+        assert_eq!((odd.queue.as_str(), odd.message_id.get()), ("q", "17.5"));
+    }
+
+    #[test]
+    fn missing_and_null_versions_differ() {
+        assert_eq!(request("{}").version, RequestedVersion::Text("1.0".into()));
+        assert_eq!(
+            request(r#"{"version": null}"#).version,
+            RequestedVersion::Null
+        );
+        for (json, kind) in [
+            ("1.0", "float"),
+            ("1", "int"),
+            ("true", "bool"),
+            ("{}", "dict"),
+            ("[]", "list"),
+        ] {
+            assert_eq!(
+                request(&format!(r#"{{"version": {json}}}"#)).version,
+                RequestedVersion::NotText(kind)
+            );
+        }
+    }
+
+    #[test]
+    fn arguments_are_an_object_or_refused() {
+        assert_eq!(request("{}").args.expect("an object").get(), "{}");
+        for json in ["null", "[]", "5", "\"{}\""] {
+            assert!(
+                request(&format!(r#"{{"args": {json}}}"#)).args.is_none(),
+                "{json}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_reply_has_the_five_keys_of_upstream_in_order() {
+        let message_id = RawValue::from_string("\"d4f9\"".into()).expect("JSON");
+        let result = Ok(RawValue::from_string("\"new\"".into()).expect("JSON"));
+        let body = encode_reply(&message_id, "5aba", &result);
+        assert_eq!(
+            String::from_utf8(body).expect("UTF-8"),
+            r#"{"oslo.version": "2.0", "oslo.message": "{\"result\": \"new\", \"failure\": null, \"ending\": true, \"_msg_id\": \"d4f9\", \"_unique_id\": \"5aba\"}"}"#
+        );
+    }
+
+    #[test]
+    fn a_failure_is_a_string_of_json_in_the_reply() {
+        let message_id = RawValue::from_string("\"1\"".into()).expect("JSON");
+        let body = encode_reply(
+            &message_id,
+            "2",
+            &Err(Failure::builtin("ValueError", "no\"t")),
+        );
+        let reply: Reply = decode(&body).expect("a reply");
+        let failure = reply.outcome.expect_err("a failure");
+        assert_eq!(failure.class, "ValueError");
+        assert_eq!(failure.module, "builtins");
+        assert_eq!(failure.message, "no\"t");
+        assert!(reply.ending);
+    }
+
+    #[test]
+    fn an_outgoing_request_is_read_back_as_it_was_meant() {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).expect("JSON");
+        let body = OutgoingRequest {
+            namespace: None,
+            version: Some("1.4"),
+            method: "report_state",
+            args: &raw(r#"{"time": "now"}"#),
+            context: &raw(r#"{"user": null}"#),
+            reply_queue: "reply_1",
+            message_id: "m",
+            unique_id: "u",
+        }
+        .encode()
+        .expect("a body");
+        let request: Request = decode(&body).expect("a request");
+        assert_eq!(request.namespace, Namespace::Null);
+        assert_eq!(request.version, RequestedVersion::Text("1.4".into()));
+        assert_eq!(request.context.get(), r#"{"user": null}"#);
+        assert_eq!(request.reply_to.expect("a call").queue, "reply_1");
+        assert_eq!(request.unique_id.as_deref(), Some("u"));
+    }
+}

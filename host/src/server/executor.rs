@@ -1,0 +1,202 @@
+//! The bounded pool: one task a request, from its acceptance to its reply.
+//!
+//! A request has its place in the pool before it is accepted and keeps it until it is answered,
+//! so the pool's size bounds everything that this host has taken on.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, debug, error, field, info_span, warn};
+use uuid::Uuid;
+
+use super::dispatcher;
+use crate::endpoint::{Call, Delivery, Endpoints};
+use crate::protocol::envelope::{Namespace, ReplyAddress, Request, encode_reply};
+use crate::protocol::failure::Failure;
+use crate::protocol::json::Json;
+use crate::protocol::target::RequestedVersion;
+use crate::transport::{Accepted, Destination, Incoming, Outgoing, Transport, TransportError};
+
+/// How long a reply is tried to be sent: as long as upstream waits for a missing reply queue
+/// (`kombu_missing_consumer_retry_timeout`).
+const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often a reply is tried again whose queue is missing (amqpdriver.py: `reply`).
+const MISSING_QUEUE_PAUSE: Duration = Duration::from_millis(250);
+/// Replies that may wait for their queue to come back, apart from the pool. One more and the
+/// reply is dropped, as its caller is most probably gone.
+const WAITING_REPLIES: usize = 1000;
+
+/// Runs accepted requests.
+pub struct Executor {
+    places: Arc<Semaphore>,
+    waiting_replies: Arc<Semaphore>,
+    transport: Arc<dyn Transport>,
+    tasks: TaskTracker,
+    workers: Handle,
+}
+
+/// A place in the pool.
+pub struct Place(OwnedSemaphorePermit);
+
+/// One request to run.
+pub struct Job {
+    pub place: Place,
+    pub incoming: Incoming<Request>,
+    pub topic: Arc<str>,
+    /// What serves the topic now; it stays so for this request.
+    pub endpoints: Endpoints,
+}
+
+impl Executor {
+    /// A pool of `size` places whose tasks run on `workers` and are counted by `tasks`.
+    pub fn new(
+        size: usize,
+        transport: Arc<dyn Transport>,
+        tasks: TaskTracker,
+        workers: Handle,
+    ) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(size)),
+            waiting_replies: Arc::new(Semaphore::new(WAITING_REPLIES)),
+            transport,
+            tasks,
+            workers,
+        }
+    }
+
+    /// Waits for a free place.
+    pub async fn place(&self) -> Place {
+        let permit = Arc::clone(&self.places).acquire_owned().await;
+        Place(permit.expect("the pool is never closed"))
+    }
+
+    /// Runs the request to its end, in a task of its own.
+    pub fn start(self: &Arc<Self>, job: Job) {
+        let executor = Arc::clone(self);
+        self.tasks.spawn_on(executor.run(job), &self.workers);
+    }
+
+    async fn run(self: Arc<Self>, job: Job) {
+        let deadline = job.incoming.deadline;
+        // The broker must know before the endpoint runs: at most once.
+        let (request, accepted) = job.incoming.accept().await;
+        let span = info_span!(
+            "request",
+            target.topic = &*job.topic,
+            rpc.method = request.method,
+            message.id = request.unique_id,
+            plugin.name = field::Empty,
+        );
+        let answering = async {
+            match accepted {
+                Accepted::Served => {}
+                Accepted::Duplicate => return error!("Dropped a message that was served before"),
+                Accepted::Lost => return debug!("The broker was lost and will deliver again"),
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return debug!("Dropped a call whose caller has given up");
+            }
+            let outcome = invoke(&job.endpoints, &request, deadline).await;
+            if let Err(failure) = &outcome {
+                debug!("Answered with {}.{}", failure.module, failure.class);
+            }
+            if let Some(address) = &request.reply_to {
+                self.reply(address, &outcome, job.place).await;
+            }
+        };
+        answering.instrument(span).await;
+    }
+
+    /// Sends the reply; if its queue is missing, again and again, without holding a place.
+    async fn reply(&self, address: &ReplyAddress, outcome: &Result<Json, Failure>, place: Place) {
+        let to = Destination::Reply {
+            queue: address.queue.clone(),
+        };
+        let deadline = Instant::now() + REPLY_TIMEOUT;
+        let mut permit = place.0;
+        let mut waiting = false;
+        loop {
+            let message = Outgoing {
+                body: encode_reply(&address.message_id, &unique_id(), outcome),
+                expires_in: None,
+                deadline,
+            };
+            let error = match self.transport.send(&to, message).await {
+                Ok(()) => return,
+                Err(error) => error,
+            };
+            let missing = matches!(error, TransportError::Undeliverable(_));
+            if missing && Instant::now() < deadline && !waiting {
+                match Arc::clone(&self.waiting_replies).try_acquire_owned() {
+                    Ok(instead) => permit = instead,
+                    Err(_) => {
+                        let queue = &address.queue;
+                        return warn!(queue.name = queue, "Dropped a reply: too many wait");
+                    }
+                }
+                waiting = true;
+            }
+            if !missing || Instant::now() >= deadline {
+                drop(permit);
+                return warn!(queue.name = address.queue, "Dropped a reply: {error}");
+            }
+            tokio::time::sleep(MISSING_QUEUE_PAUSE).await;
+        }
+    }
+}
+
+/// Finds the endpoint and has it answer. A panic is the host's fault and becomes a failure too.
+async fn invoke(
+    endpoints: &Endpoints,
+    request: &Request,
+    deadline: Option<Instant>,
+) -> Result<Json, Failure> {
+    let endpoint = dispatcher::resolve(endpoints, request)?;
+    tracing::Span::current().record("plugin.name", endpoint.name());
+    let (Some(method), Some(args)) = (&request.method, &request.args) else {
+        return Err(Failure::internal(
+            "HostError",
+            "the request was not resolved",
+        ));
+    };
+    let call = Call {
+        namespace: match &request.namespace {
+            Namespace::Named(name) => Some(name),
+            Namespace::Null | Namespace::NotText => None,
+        },
+        version: match &request.version {
+            RequestedVersion::Text(version) => version,
+            RequestedVersion::Null | RequestedVersion::NotText(_) => "",
+        },
+        method,
+        args,
+        context: &request.context,
+        id: request.unique_id.as_deref().unwrap_or_default(),
+        delivery: match request.reply_to {
+            Some(_) => Delivery::Call,
+            None => Delivery::Cast,
+        },
+        deadline,
+    };
+    let invoking = AssertUnwindSafe(endpoint.invoke(call)).catch_unwind();
+    invoking.await.unwrap_or_else(|_| {
+        error!(
+            "A panic in the host while `{}` answered: this is a bug",
+            endpoint.name()
+        );
+        Err(Failure::internal(
+            "HostError",
+            "the host failed while answering",
+        ))
+    })
+}
+
+/// 32 hexadecimal digits, as upstream's `uuid4().hex`.
+fn unique_id() -> String {
+    Uuid::new_v4().simple().to_string()
+}

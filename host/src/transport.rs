@@ -1,0 +1,208 @@
+//! The seam to whatever carries messages: RabbitMQ, or a broker inside the process.
+
+pub mod amqp;
+pub mod memory;
+pub mod url;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use crate::protocol::envelope::{Message, Reply, Request};
+use crate::protocol::target::ServerTarget;
+
+/// How long a topic's fanout queue and a reply queue outlive their owner by default
+/// (`rabbit_transient_queues_ttl`).
+pub const TRANSIENT_QUEUE_TTL: Duration = Duration::from_secs(1800);
+
+/// Carries messages to and from queues.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    /// Declares the three queues of `target` and starts to consume them.
+    async fn listen(
+        &self,
+        target: &ServerTarget,
+    ) -> Result<Box<dyn Listener<Request>>, TransportError>;
+
+    /// Declares a reply queue under a name of its own and starts to consume it.
+    async fn listen_replies(&self, queue: &str)
+    -> Result<Box<dyn Listener<Reply>>, TransportError>;
+
+    /// Sends one message and returns once it is safe with the broker.
+    async fn send(&self, to: &Destination, message: Outgoing) -> Result<(), TransportError>;
+
+    /// Lets go of the broker; everything else ends first.
+    async fn close(&self);
+}
+
+/// Consumes the queues it was made for, and goes on doing so when the broker is lost and found.
+#[async_trait]
+pub trait Listener<T>: Send {
+    /// The next message that can be read. What cannot is rejected on the way, without requeueing.
+    async fn poll(&mut self) -> Result<Incoming<T>, TransportError>;
+
+    /// Stops consuming, and releases what arrived and was not polled.
+    async fn stop(&mut self);
+
+    /// Deletes the queues that are of no use without this listener.
+    async fn close(self: Box<Self>);
+}
+
+/// A message that was polled: to be accepted and served, or to be released.
+pub struct Incoming<T> {
+    pub message: T,
+    /// When its sender stops waiting: its expiration, counted from its arrival here.
+    pub deadline: Option<Instant>,
+    delivery: Box<dyn Delivery>,
+    seen: Arc<Mutex<SeenIds>>,
+}
+
+/// The broker's side of one message.
+#[async_trait]
+pub trait Delivery: Send {
+    /// Takes the message off its queue; false if the broker was lost before it knew.
+    async fn accept(self: Box<Self>) -> bool;
+
+    /// Puts the message back into its queue, for this host or another.
+    async fn release(self: Box<Self>);
+}
+
+impl<T: Message> Incoming<T> {
+    pub fn new(
+        message: T,
+        expires_in: Option<Duration>,
+        delivery: Box<dyn Delivery>,
+        seen: Arc<Mutex<SeenIds>>,
+    ) -> Self {
+        Self {
+            message,
+            // An expiration too far away to be counted is none.
+            deadline: expires_in.and_then(|left| Instant::now().checked_add(left)),
+            delivery,
+            seen,
+        }
+    }
+
+    /// Takes the message off its queue. Only what is `Accepted::Served` may be served.
+    pub async fn accept(self) -> (T, Accepted) {
+        if !self.delivery.accept().await {
+            return (self.message, Accepted::Lost);
+        }
+        let first = self.message.unique_id().is_none_or(|id| {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.insert(id)
+        });
+        let accepted = match first {
+            true => Accepted::Served,
+            false => Accepted::Duplicate,
+        };
+        (self.message, accepted)
+    }
+
+    /// Puts the message back into its queue.
+    pub async fn release(self) {
+        self.delivery.release().await;
+    }
+}
+
+/// What became of a message when it was accepted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Accepted {
+    /// It is ours.
+    Served,
+    /// It was accepted before; this copy is dropped.
+    Duplicate,
+    /// The broker was lost before it knew; it will deliver the message again.
+    Lost,
+}
+
+/// Where a message goes (`impl_rabbit.py`: `topic_send`, `direct_send`).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Destination {
+    /// Any server of a topic, or one of them.
+    Topic {
+        exchange: String,
+        topic: String,
+        server: Option<String>,
+    },
+    /// A reply queue. Sent as mandatory: a missing queue is an error.
+    Reply { queue: String },
+}
+
+/// A message on its way out.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    pub body: Vec<u8>,
+    /// How long it is of use in a queue; for calls.
+    pub expires_in: Option<Duration>,
+    /// When to give up sending it.
+    pub deadline: Instant,
+}
+
+/// Any error, as a cause.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a message could not be carried. The seam names no broker crate.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// Trying again cannot help before somebody changes something.
+    #[error("{0}")]
+    Refused(String),
+    #[error("the broker cannot be reached")]
+    Disconnected(#[source] BoxError),
+    #[error("queue `{0}` does not exist")]
+    Undeliverable(String),
+    #[error("the broker took no message in time")]
+    TimedOut,
+    #[error("queue `{0}` is full")]
+    QueueFull(String),
+    #[error("the transport is closed")]
+    Closed,
+}
+
+/// The last ids of messages, to drop those that arrive twice (amqpdriver.py: `_MsgIdCache`).
+///
+/// A message counts as seen when it was acknowledged, not before: one whose acknowledgement was
+/// lost is delivered again, and is then served.
+#[derive(Debug, Default)]
+pub struct SeenIds {
+    order: std::collections::VecDeque<String>,
+    ids: std::collections::HashSet<String>,
+}
+
+impl SeenIds {
+    /// Upstream remembers 16, which a busy topic outruns in a millisecond.
+    const CAPACITY: usize = 4096;
+
+    /// Remembers `id`; false if it was remembered already, which does not refresh its place.
+    pub fn insert(&mut self, id: &str) -> bool {
+        if !self.ids.insert(id.to_owned()) {
+            return false;
+        }
+        self.order.push_back(id.to_owned());
+        if self.order.len() > Self::CAPACITY
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_known_until_enough_others_came() {
+        let mut seen = SeenIds::default();
+        assert!(seen.insert("first"));
+        for other in 1..SeenIds::CAPACITY {
+            assert!(seen.insert(&other.to_string()));
+        }
+        assert!(!seen.insert("first"));
+        assert!(seen.insert("one more"));
+        assert!(seen.insert("first"), "it is the oldest and was forgotten");
+    }
+}

@@ -1,0 +1,187 @@
+//! The RabbitMQ side of the seam. One connection listens and one sends, so that a flood of one
+//! never holds up the other (_drivers/common.py: `PURPOSE_LISTEN`, `PURPOSE_SEND`).
+
+mod connection;
+mod listener;
+mod publisher;
+mod topology;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lapin::Channel;
+use serde::Deserialize;
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
+use tracing::debug;
+use uuid::Uuid;
+
+use self::connection::Connection;
+use self::listener::AmqpListener;
+use self::publisher::PublishError;
+use self::topology::{Exchange, Topology};
+use super::url::RabbitUrl;
+use super::{Destination, Listener, Outgoing, TRANSIENT_QUEUE_TTL, Transport, TransportError};
+use crate::protocol::envelope::{Message, Reply, Request};
+use crate::protocol::target::ServerTarget;
+
+/// The `[rabbit]` table of endpointd.toml: oslo's options, under oslo's names and meaning.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Seconds without any sign of the broker after which a connection counts as lost, as asked
+    /// for; the smaller of ours and the broker's holds. 0 disables heartbeats.
+    pub heartbeat_timeout_threshold: u16,
+    /// Seconds to wait after a whole round of the hosts failed, growing by
+    /// `rabbit_retry_backoff` up to `rabbit_interval_max`.
+    pub rabbit_retry_interval: u64,
+    pub rabbit_retry_backoff: u64,
+    pub rabbit_interval_max: u64,
+    /// Deliveries that may wait in this host, per queue, for a free place in the pool. More of
+    /// them cost other hosts their work, fewer cost throughput.
+    pub rabbit_qos_prefetch_count: u16,
+    /// Seconds that fanout and reply queues outlive their owner.
+    pub rabbit_transient_queues_ttl: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            heartbeat_timeout_threshold: 60,
+            rabbit_retry_interval: 1,
+            rabbit_retry_backoff: 2,
+            rabbit_interval_max: 30,
+            // Upstream sets none and takes a whole backlog into memory. Enough here to keep a
+            // pool busy over the round trip of an acknowledgement.
+            rabbit_qos_prefetch_count: 16,
+            rabbit_transient_queues_ttl: TRANSIENT_QUEUE_TTL.as_secs(),
+        }
+    }
+}
+
+/// The transport behind `rabbit://`.
+pub struct RabbitTransport {
+    listening: Arc<Connection>,
+    sending: Connection,
+    publishing: Mutex<Option<Publishing>>,
+    config: Config,
+}
+
+/// The channel that messages leave by, and the exchanges that were declared on it.
+#[derive(Clone)]
+struct Publishing {
+    channel: Channel,
+    declared: Arc<Mutex<HashSet<String>>>,
+}
+
+impl RabbitTransport {
+    /// A transport to the cluster at `url`; it dials when it is first used. `io` runs the
+    /// heartbeats, and must not be kept busy by anything else.
+    pub fn new(url: &RabbitUrl, config: Config, io: &Handle) -> Self {
+        Self {
+            listening: Arc::new(Connection::new("listening", url, &config, io)),
+            sending: Connection::new("sending", url, &config, io),
+            publishing: Mutex::default(),
+            config,
+        }
+    }
+
+    async fn start_listener<T: Message>(
+        &self,
+        topology: Topology,
+    ) -> Result<Box<dyn Listener<T>>, TransportError> {
+        let prefetch = self.config.rabbit_qos_prefetch_count;
+        let mut listener = AmqpListener::new(Arc::clone(&self.listening), topology, prefetch);
+        listener.start().await?;
+        Ok(Box::new(listener))
+    }
+
+    fn transient_ttl(&self) -> Duration {
+        Duration::from_secs(self.config.rabbit_transient_queues_ttl)
+    }
+
+    /// The open publishing channel, made anew if the last one broke.
+    async fn publishing(&self) -> Result<Publishing, TransportError> {
+        let mut current = self.publishing.lock().await;
+        match &*current {
+            Some(open) if open.channel.status().connected() => Ok(open.clone()),
+            _ => {
+                let channel = self.sending.channel().await?;
+                publisher::enable_confirms(&channel)
+                    .await
+                    .map_err(|error| TransportError::Disconnected(error.into()))?;
+                let open = Publishing {
+                    channel,
+                    declared: Arc::default(),
+                };
+                *current = Some(open.clone());
+                Ok(open)
+            }
+        }
+    }
+}
+
+impl Publishing {
+    async fn send(&self, to: &Destination, message: &Outgoing) -> Result<(), PublishError> {
+        if let Destination::Topic { exchange, .. } = to {
+            let mut declared = self.declared.lock().await;
+            if !declared.contains(exchange) {
+                topology::declare_exchange(&self.channel, &Exchange::topic(exchange)).await?;
+                declared.insert(exchange.clone());
+            }
+        }
+        publisher::publish(&self.channel, to, message).await
+    }
+}
+
+#[async_trait]
+impl Transport for RabbitTransport {
+    async fn listen(
+        &self,
+        target: &ServerTarget,
+    ) -> Result<Box<dyn Listener<Request>>, TransportError> {
+        let suffix = Uuid::new_v4().simple().to_string();
+        let topology = Topology::of_server(target, &suffix, self.transient_ttl());
+        self.start_listener(topology).await
+    }
+
+    async fn listen_replies(
+        &self,
+        queue: &str,
+    ) -> Result<Box<dyn Listener<Reply>>, TransportError> {
+        let topology = Topology::of_replies(queue, self.transient_ttl());
+        self.start_listener(topology).await
+    }
+
+    async fn send(&self, to: &Destination, message: Outgoing) -> Result<(), TransportError> {
+        let deadline = Instant::from_std(message.deadline);
+        let attempts = async {
+            loop {
+                match self.publishing().await?.send(to, &message).await {
+                    Ok(()) => return Ok(()),
+                    Err(PublishError::Returned(queue)) => {
+                        return Err(TransportError::Undeliverable(queue));
+                    }
+                    // Whatever broke, a fresh channel is needed, and getting one waits for the
+                    // broker. A message whose confirm was lost is published twice: its receiver
+                    // knows it by its unique id.
+                    Err(PublishError::Broken(error)) => {
+                        debug!(%error, "Publishing again: {error}");
+                        self.publishing.lock().await.take();
+                    }
+                }
+            }
+        };
+        timeout_at(deadline, attempts)
+            .await
+            .unwrap_or(Err(TransportError::TimedOut))
+    }
+
+    async fn close(&self) {
+        self.sending.close().await;
+        self.listening.close().await;
+    }
+}

@@ -1,0 +1,86 @@
+//! Publishes one message on a channel and waits until the broker has it
+//! (impl_rabbit.py: `_ensure_publishing`, `direct_send`, `topic_send`).
+
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Confirmation};
+
+use crate::transport::{Destination, Outgoing};
+
+/// Why a message was not taken.
+pub(super) enum PublishError {
+    /// No queue takes it; holds the routing key.
+    Returned(String),
+    /// The channel is of no further use.
+    Broken(lapin::Error),
+}
+
+impl From<lapin::Error> for PublishError {
+    fn from(error: lapin::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+/// Makes the broker confirm what is published on this channel.
+pub(super) async fn enable_confirms(channel: &Channel) -> lapin::Result<()> {
+    channel
+        .confirm_select(ConfirmSelectOptions::default())
+        .await
+}
+
+/// Publishes as mandatory: a message that reaches no queue comes back as an error.
+pub(super) async fn publish(
+    channel: &Channel,
+    to: &Destination,
+    message: &Outgoing,
+) -> Result<(), PublishError> {
+    let (exchange, routing_key) = match to {
+        Destination::Reply { queue } => ("", queue.clone()),
+        Destination::Topic {
+            exchange,
+            topic,
+            server: None,
+        } => (exchange.as_str(), topic.clone()),
+        Destination::Topic {
+            exchange,
+            topic,
+            server: Some(server),
+        } => (exchange.as_str(), format!("{topic}.{server}")),
+    };
+    let options = BasicPublishOptions {
+        mandatory: true,
+        ..BasicPublishOptions::default()
+    };
+    let confirm = channel
+        .basic_publish(
+            exchange.into(),
+            routing_key.as_str().into(),
+            options,
+            &message.body,
+            properties(message),
+        )
+        .await?;
+    match confirm.await? {
+        Confirmation::Ack(None) | Confirmation::NotRequested => Ok(()),
+        Confirmation::Ack(Some(_)) => Err(PublishError::Returned(routing_key)),
+        // The broker could not keep it: as good as a lost connection, so it is sent again.
+        Confirmation::Nack(_) => {
+            let error = std::io::Error::other("the broker could not take the message");
+            Err(PublishError::Broken(error.into()))
+        }
+    }
+}
+
+/// The properties that upstream gives every message (kombu's defaults and delivery mode 2).
+fn properties(message: &Outgoing) -> BasicProperties {
+    let properties = BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_content_encoding("utf-8".into())
+        .with_headers(FieldTable::default())
+        .with_delivery_mode(2)
+        .with_priority(0);
+    match message.expires_in {
+        None => properties,
+        Some(left) => properties.with_expiration(left.as_millis().to_string().into()),
+    }
+}

@@ -1,0 +1,297 @@
+//! `transport_url`, in oslo's syntax: `rabbit://user:password@host:port,host2/vhost`, or
+//! `memory://` (oslo_messaging/transport.py: `TransportURL.parse`).
+
+use std::fmt;
+use std::str::FromStr;
+
+use percent_encoding::percent_decode_str;
+
+/// Which transport carries messages, and where its broker is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum TransportUrl {
+    /// A broker inside this process.
+    Memory,
+    Rabbit(RabbitUrl),
+}
+
+/// A RabbitMQ cluster and a virtual host of it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RabbitUrl {
+    /// At least one; tried in turn.
+    pub hosts: Vec<Host>,
+    pub virtual_host: String,
+}
+
+/// One node, with the login that is used there.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Host {
+    pub name: String,
+    pub port: u16,
+    pub user: String,
+    pub password: String,
+}
+
+impl Default for Host {
+    /// What upstream takes for the parts that a URL leaves out.
+    fn default() -> Self {
+        Self {
+            name: "127.0.0.1".to_owned(),
+            port: 5672,
+            user: "guest".to_owned(),
+            password: "guest".to_owned(),
+        }
+    }
+}
+
+impl Host {
+    /// `host:port`, with brackets around an IPv6 address.
+    pub fn address(&self) -> String {
+        match self.name.contains(':') {
+            true => format!("[{}]:{}", self.name, self.port),
+            false => format!("{}:{}", self.name, self.port),
+        }
+    }
+}
+
+/// Never shows the password.
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host")
+            .field("user", &self.user)
+            .field("address", &self.address())
+            .finish_non_exhaustive()
+    }
+}
+
+/// For the log: hosts and virtual host, without logins.
+impl fmt::Display for TransportUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory://"),
+            Self::Rabbit(url) => {
+                let hosts: Vec<_> = url.hosts.iter().map(Host::address).collect();
+                write!(
+                    f,
+                    "rabbit://{}{}",
+                    hosts.join(","),
+                    match &*url.virtual_host {
+                        "/" => "/".to_owned(),
+                        other => format!("/{other}"),
+                    }
+                )
+            }
+        }
+    }
+}
+
+/// Why a URL was refused. The text never repeats the URL, which may hold a password.
+#[derive(Debug, Eq, PartialEq, thiserror::Error)]
+pub enum InvalidUrl {
+    #[error("`transport_url` has no `://`: write rabbit://USER:PASSWORD@HOST:PORT/ or memory://")]
+    NoScheme,
+    #[error("`transport_url` names the driver `{0}`: endpointd speaks `rabbit` and `memory`")]
+    UnknownDriver(String),
+    #[error("`memory://` takes neither hosts nor options")]
+    MemoryWithHost,
+    #[error("`transport_url` has `{0}` where a port number belongs")]
+    Port(String),
+    #[error("`transport_url` has an IPv6 address without its closing `]`")]
+    Bracket,
+    #[error("`transport_url` has a percent-encoded part that is not UTF-8")]
+    NotUtf8,
+    #[error("`transport_url` has the option `{0}`, which endpointd does not know")]
+    UnknownOption(String),
+    #[error("`transport_url` asks for TLS, which this version of endpointd does not speak yet")]
+    Tls,
+}
+
+impl FromStr for TransportUrl {
+    type Err = InvalidUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidUrl> {
+        let (scheme, rest) = text.split_once("://").ok_or(InvalidUrl::NoScheme)?;
+        let rest = rest.split_once('#').map_or(rest, |(rest, _fragment)| rest);
+        // What follows a `+` only chooses among Python libraries.
+        let driver = scheme.split('+').next().unwrap_or_default();
+        match driver.to_ascii_lowercase().as_str() {
+            "memory" if rest.trim_matches('/').is_empty() => Ok(Self::Memory),
+            "memory" => Err(InvalidUrl::MemoryWithHost),
+            "rabbit" => rabbit(rest).map(Self::Rabbit),
+            _ => Err(InvalidUrl::UnknownDriver(driver.to_owned())),
+        }
+    }
+}
+
+fn rabbit(rest: &str) -> Result<RabbitUrl, InvalidUrl> {
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    options(query)?;
+    let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let mut hosts = hosts
+        .split(',')
+        .filter(|item| !item.is_empty())
+        .map(host)
+        .collect::<Result<Vec<_>, _>>()?;
+    if hosts.is_empty() {
+        hosts.push(Host::default());
+    }
+    let virtual_host = match decode(path)?.as_str() {
+        "" | "/" => "/".to_owned(),
+        // `/%2Fvh` is the virtual host `vh`: upstream drops one leading slash.
+        other => other.strip_prefix('/').unwrap_or(other).to_owned(),
+    };
+    Ok(RabbitUrl {
+        hosts,
+        virtual_host,
+    })
+}
+
+fn options(query: &str) -> Result<(), InvalidUrl> {
+    for option in query.split('&').filter(|option| !option.is_empty()) {
+        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        match (name, value.to_ascii_lowercase().as_str()) {
+            ("ssl", "0" | "false" | "no" | "off") => {}
+            ("ssl", _) => return Err(InvalidUrl::Tls),
+            _ => return Err(InvalidUrl::UnknownOption(name.to_owned())),
+        }
+    }
+    Ok(())
+}
+
+fn host(item: &str) -> Result<Host, InvalidUrl> {
+    let mut host = Host::default();
+    let address = match item.rsplit_once('@') {
+        None => item,
+        Some((login, address)) => {
+            let (user, password) = login.split_once(':').unwrap_or((login, ""));
+            host.user = decode(user)?;
+            host.password = decode(password)?;
+            address
+        }
+    };
+    let (name, port) = match address.strip_prefix('[') {
+        Some(bracketed) => {
+            let (name, port) = bracketed.split_once(']').ok_or(InvalidUrl::Bracket)?;
+            (
+                name,
+                port.strip_prefix(':')
+                    .or((!port.is_empty()).then_some(port)),
+            )
+        }
+        None => match address.rsplit_once(':') {
+            Some((name, port)) => (name, Some(port)),
+            None => (address, None),
+        },
+    };
+    match name {
+        "" | "localhost" => {}
+        name => host.name = decode(name)?,
+    }
+    if let Some(port) = port {
+        host.port = port
+            .parse()
+            .map_err(|_| InvalidUrl::Port(port.to_owned()))?;
+    }
+    Ok(host)
+}
+
+fn decode(text: &str) -> Result<String, InvalidUrl> {
+    percent_decode_str(text)
+        .decode_utf8()
+        .map(String::from)
+        .map_err(|_| InvalidUrl::NotUtf8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `hosts` as `user:password@host:port`, joined with spaces.
+    #[track_caller]
+    fn check(url: &str, hosts: &str, virtual_host: &str) {
+        let Ok(TransportUrl::Rabbit(parsed)) = url.parse() else {
+            panic!("{url} was refused: {:?}", url.parse::<TransportUrl>());
+        };
+        let shown: Vec<_> = parsed
+            .hosts
+            .iter()
+            .map(|host| format!("{}:{}@{}", host.user, host.password, host.address()))
+            .collect();
+        assert_eq!(shown.join(" "), hosts, "{url}");
+        assert_eq!(parsed.virtual_host, virtual_host, "{url}");
+    }
+
+    #[track_caller]
+    fn check_refused(url: &str, error: InvalidUrl) {
+        assert_eq!(url.parse::<TransportUrl>(), Err(error), "{url}");
+    }
+
+    #[test]
+    fn parts_that_are_left_out_have_upstreams_defaults() {
+        let all = "guest:guest@127.0.0.1:5672";
+        for url in [
+            "rabbit://",
+            "rabbit:///",
+            "RABBIT://localhost",
+            "rabbit+pyamqp:////",
+            "rabbit:///%2F",
+        ] {
+            check(url, all, "/");
+        }
+        check(
+            "rabbit://u:p@h1,h2:5673",
+            "u:p@h1:5672 guest:guest@h2:5673",
+            "/",
+        );
+        check(
+            "rabbit://h1,,h2,",
+            "guest:guest@h1:5672 guest:guest@h2:5672",
+            "/",
+        );
+    }
+
+    #[test]
+    fn logins_are_decoded_and_split_where_upstream_splits_them() {
+        check("rabbit://a%40b:p%2Fq%3A+@h", "a@b:p/q:+@h:5672", "/");
+        check("rabbit://a@b:c:d@h", "a@b:c:d@h:5672", "/");
+    }
+
+    #[test]
+    fn virtual_hosts_are_decoded_once() {
+        check("rabbit://h/a%2Fb", "guest:guest@h:5672", "a/b");
+        check("rabbit://h/a/b", "guest:guest@h:5672", "a/b");
+        check("rabbit://h/%2Fvh", "guest:guest@h:5672", "vh");
+        check("rabbit://h/%253F", "guest:guest@h:5672", "%3F");
+    }
+
+    #[test]
+    fn ipv6_addresses_stand_in_brackets() {
+        check(
+            "rabbit://[::1]:5673,[fe80::1]",
+            "guest:guest@[::1]:5673 guest:guest@[fe80::1]:5672",
+            "/",
+        );
+        check_refused("rabbit://[::1", InvalidUrl::Bracket);
+    }
+
+    #[test]
+    fn what_cannot_be_honoured_is_refused() {
+        check_refused("localhost", InvalidUrl::NoScheme);
+        check_refused("kombu://h", InvalidUrl::UnknownDriver("kombu".into()));
+        check_refused("rabbit://h:", InvalidUrl::Port(String::new()));
+        check_refused("rabbit://h:99999", InvalidUrl::Port("99999".into()));
+        check_refused(
+            "rabbit://h?rpc_response_timeout=5",
+            InvalidUrl::UnknownOption("rpc_response_timeout".into()),
+        );
+        check_refused("rabbit://h?ssl=1", InvalidUrl::Tls);
+        check_refused("memory://h", InvalidUrl::MemoryWithHost);
+        check_refused("rabbit://%ff@h", InvalidUrl::NotUtf8);
+    }
+
+    #[test]
+    fn no_form_of_printing_shows_a_password() {
+        let url: TransportUrl = "rabbit://user:hidden@h/v".parse().expect("a URL");
+        assert_eq!(url.to_string(), "rabbit://h:5672/v");
+        assert!(!format!("{url:?}").contains("hidden"));
+    }
+}
