@@ -7,7 +7,7 @@ pub mod manifest;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
@@ -41,6 +41,7 @@ pub struct PluginLoader {
     engine: PluginEngine,
     linker: Linker<HostState>,
     buckets: Buckets,
+    host_started: SystemTime,
 }
 
 /// Why a folder gave no plugin.
@@ -82,6 +83,7 @@ impl PluginLoader {
             engine,
             linker,
             buckets,
+            host_started: SystemTime::now(),
         })
     }
 
@@ -108,6 +110,7 @@ impl PluginLoader {
             config: Arc::new(manifest.config.iter().map(|(k, v)| (&**k, &**v)).collect()),
             concurrency: Semaphore::new(manifest.limits.concurrency.into()),
             digest: artifact.sha256,
+            host_started: self.host_started,
             granted,
             manifest,
             name,
@@ -136,7 +139,7 @@ impl PluginLoader {
             Granted::default(),
             Arc::default(),
             limits.memory_bytes(),
-            no_call(),
+            no_call(self.host_started),
         );
         let targets = instance::targets(&pre, state, TARGETS_TIMEOUT).await?;
         Ok(Inspection {
@@ -182,6 +185,7 @@ struct Parts {
     config: Arc<WasiConfigVariables>,
     pre: EndpointPre<HostState>,
     concurrency: Semaphore,
+    host_started: SystemTime,
 }
 
 impl Plugin {
@@ -215,7 +219,8 @@ impl Plugin {
 
 impl Parts {
     async fn ask_targets(&self) -> Result<Vec<EndpointTarget>, LoadError> {
-        let targets = instance::targets(&self.pre, self.state(no_call()), TARGETS_TIMEOUT).await?;
+        let state = self.state(no_call(self.host_started));
+        let targets = instance::targets(&self.pre, state, TARGETS_TIMEOUT).await?;
         checked_targets(targets)
     }
 
@@ -259,6 +264,7 @@ impl Parts {
             id: call.id.to_owned(),
             delivery: call.delivery,
             deadline,
+            host_started: self.host_started,
         });
         match instance::dispatch(&self.pre, state, limit, &request).await {
             Ok(Ok(result)) => self.result(result),
@@ -386,10 +392,11 @@ fn checked_targets(targets: Vec<types::Target>) -> Result<Vec<EndpointTarget>, L
 }
 
 /// What `call-info` says outside of any request.
-fn no_call() -> CallInfo {
+fn no_call(host_started: SystemTime) -> CallInfo {
     CallInfo {
         id: String::new(),
         delivery: Delivery::Cast,
         deadline: None,
+        host_started,
     }
 }

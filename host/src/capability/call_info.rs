@@ -1,6 +1,6 @@
 //! `endpointd:rpc/call-info`: about the request being answered.
 
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::HostState;
 use crate::bindings::endpointd::rpc::call_info;
@@ -12,6 +12,7 @@ pub struct CallInfo {
     pub id: String,
     pub delivery: Delivery,
     pub deadline: Option<Instant>,
+    pub host_started: SystemTime,
 }
 
 impl call_info::Host for HostState {
@@ -28,7 +29,18 @@ impl call_info::Host for HostState {
 
     fn remaining_ms(&mut self) -> wasmtime::Result<Option<u64>> {
         let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
-        let left = self.call.deadline.map(left);
-        Ok(left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)))
+        Ok(self.call.deadline.map(left).map(whole_ms))
     }
+
+    fn host_started_ms(&mut self) -> wasmtime::Result<u64> {
+        let since_1970 = self
+            .call
+            .host_started
+            .duration_since(SystemTime::UNIX_EPOCH);
+        Ok(since_1970.map_or(0, whole_ms))
+    }
+}
+
+fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -14,24 +14,23 @@ use wasmparser::{Parser, Payload};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-/// The contract, as guests are built against it.
-const CONTRACT: [(&str, &str); 4] = [
-    (
-        "wasi-logging.wit",
-        include_str!("../../../guest-sdk/wit/deps/wasi-logging.wit"),
-    ),
-    (
-        "wasi-config.wit",
-        include_str!("../../../guest-sdk/wit/deps/wasi-config.wit"),
-    ),
-    (
-        "wasi-keyvalue.wit",
-        include_str!("../../../guest-sdk/wit/deps/wasi-keyvalue.wit"),
-    ),
-    (
-        "endpointd.wit",
-        include_str!("../../../guest-sdk/wit/endpointd.wit"),
-    ),
+macro_rules! contract {
+    ($file:literal) => {
+        (
+            $file,
+            include_str!(concat!("../../../guest-sdk/wit/", $file)),
+        )
+    };
+}
+
+/// The contract, as guests are built against it; each file after those it uses.
+const CONTRACT: [(&str, &str); 6] = [
+    contract!("deps/wasi-clocks.wit"),
+    contract!("deps/wasi-config.wit"),
+    contract!("deps/wasi-keyvalue.wit"),
+    contract!("deps/wasi-logging.wit"),
+    contract!("deps/wasi-random.wit"),
+    contract!("endpointd.wit"),
 ];
 const WORLD: &str = "endpoint";
 /// Above this it is not a plugin but a mistake; Python's is 18 MiB.

@@ -1,0 +1,237 @@
+//! Between the contract's text and an endpoint's types.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::{Context, Failure, Result, builtins};
+
+/// What `#[endpoint]` makes of an `impl` block.
+pub trait Endpoint {
+    /// The namespace it serves; `None` is the null one.
+    const NAMESPACE: Option<&'static str>;
+    /// The version it serves, and with it every lower minor.
+    const VERSION: &'static str;
+    /// The methods callers may use.
+    const METHODS: &'static [&'static str];
+
+    /// Answers one request: JSON text, or the exception.
+    fn dispatch(&self, request: &Request) -> Result<String>;
+}
+
+/// A request, as the host hands it over.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The namespace asked for.
+    pub namespace: Option<String>,
+    /// The version asked for.
+    pub version: String,
+    /// The method asked for.
+    pub method: String,
+    /// The keyword arguments, the text of a JSON object.
+    pub args: String,
+    /// Who asks.
+    pub context: Context,
+}
+
+/// The keyword arguments of a call, each read when its parameter is reached.
+pub struct Arguments<'a> {
+    method: &'static str,
+    left: Vec<(String, &'a RawValue)>,
+}
+
+impl<'a> Arguments<'a> {
+    /// Splits the arguments without reading their values.
+    pub fn parse(method: &'static str, args: &'a str) -> Result<Self> {
+        let left: Entries<'a> = serde_json::from_str(args)
+            .map_err(|error| builtins::type_error(format!("{method}() arguments: {error}")))?;
+        Ok(Self {
+            method,
+            left: left.0,
+        })
+    }
+
+    /// An argument that must be there.
+    pub fn required<T: DeserializeOwned>(&mut self, name: &str) -> Result<T> {
+        let method = self.method;
+        let value = self.take(name).ok_or_else(|| {
+            builtins::type_error(format!("{method}() missing a required argument: '{name}'"))
+        })?;
+        self.read(name, value)
+    }
+
+    /// An argument that may be missing.
+    pub fn optional<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(value) => self.read(name, value),
+        }
+    }
+
+    /// Whatever is left, as one value.
+    pub fn rest<T: DeserializeOwned>(self) -> Result<T> {
+        let mut rest = Map::new();
+        for (name, value) in &self.left {
+            let value: Value = self.read(name, value)?;
+            rest.insert(name.clone(), value);
+        }
+        serde_json::from_value(Value::Object(rest))
+            .map_err(|error| builtins::type_error(format!("{}(): {error}", self.method)))
+    }
+
+    /// Refuses what no parameter took.
+    pub fn finish(self) -> Result<()> {
+        match self.left.first() {
+            None => Ok(()),
+            Some((name, _)) => Err(builtins::type_error(format!(
+                "{}() got an unexpected keyword argument '{name}'",
+                self.method
+            ))),
+        }
+    }
+
+    /// The last of equal names counts, as in Python.
+    fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+        let value = self.left.iter().rfind(|(key, _)| key == name)?.1;
+        self.left.retain(|(key, _)| key != name);
+        Some(value)
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &str, value: &RawValue) -> Result<T> {
+        serde_json::from_str(value.get()).map_err(|error| {
+            let method = self.method;
+            builtins::type_error(format!("{method}() argument '{name}': {error}"))
+        })
+    }
+}
+
+/// An object's entries, each value as the text it came as.
+struct Entries<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> serde::Deserialize<'de> for Entries<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Vec<(String, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(entries)
+            }
+        }
+        deserializer.deserialize_map(Visitor).map(Entries)
+    }
+}
+
+/// The reply of a method that cannot fail.
+pub fn reply<T: Serialize>(value: T) -> Result<String> {
+    serde_json::to_string(&value)
+        .map_err(|error| builtins::value_error(format!("the result is no JSON: {error}")))
+}
+
+/// The reply of a method that can fail.
+pub fn reply_result<T: Serialize, E: Into<Failure>>(outcome: Result<T, E>) -> Result<String> {
+    reply(outcome.map_err(Into::into)?)
+}
+
+#[cfg(target_family = "wasm")]
+pub use self::exports::{Served, dispatch, target};
+
+/// What the exported functions call.
+#[cfg(target_family = "wasm")]
+mod exports {
+    use super::{Endpoint, Request};
+    use crate::host::bindings;
+    use crate::{Context, Failure, Result, log};
+
+    /// The contract's form of what an endpoint serves.
+    pub fn target<T: Endpoint>() -> bindings::Target {
+        bindings::Target {
+            namespace: T::NAMESPACE.map(str::to_owned),
+            version: T::VERSION.to_owned(),
+            methods: T::METHODS.iter().map(|&name| name.to_owned()).collect(),
+        }
+    }
+
+    /// One endpoint of a plugin, and how to reach its instance.
+    pub struct Served {
+        namespace: Option<&'static str>,
+        version: (u32, u32),
+        methods: &'static [&'static str],
+        dispatch: fn(&Request) -> Result<String>,
+    }
+
+    impl Served {
+        /// The endpoint `T`, reached by `dispatch`.
+        pub fn of<T: Endpoint>(dispatch: fn(&Request) -> Result<String>) -> Self {
+            Self {
+                namespace: T::NAMESPACE,
+                version: version(T::VERSION),
+                methods: T::METHODS,
+                dispatch,
+            }
+        }
+
+        /// The host has checked versions already; this tells endpoints of one plugin apart.
+        fn fits(&self, request: &Request) -> bool {
+            let (major, minor) = version(&request.version);
+            self.namespace == request.namespace.as_deref()
+                && self.version.0 == major
+                && self.version.1 >= minor
+                && self.methods.contains(&request.method.as_str())
+        }
+    }
+
+    /// Has the endpoint with the highest version that fits answer.
+    pub fn dispatch(
+        request: bindings::Request,
+        endpoints: &[Served],
+    ) -> Result<String, bindings::Failure> {
+        log_panics();
+        let request = Request {
+            namespace: request.namespace,
+            version: request.version,
+            method: request.method,
+            args: request.args,
+            context: Context::from_json(request.context),
+        };
+        let fitting = endpoints.iter().filter(|served| served.fits(&request));
+        let outcome = match fitting.max_by_key(|served| served.version) {
+            Some(served) => (served.dispatch)(&request),
+            None => Err(Failure::no_such_method(&request.method)),
+        };
+        outcome.map_err(|failure| bindings::Failure {
+            class: failure.class,
+            module: failure.module,
+            message: failure.message,
+            kwargs: match failure.kwargs.is_empty() {
+                true => None,
+                false => serde_json::to_string(&failure.kwargs).ok(),
+            },
+            traceback: failure.traceback,
+            expected: failure.expected,
+        })
+    }
+
+    /// A panic ends the instance, and the host sees only that it did: say why first.
+    fn log_panics() {
+        std::panic::set_hook(Box::new(|panic| log::error(panic.to_string())));
+    }
+
+    /// The first two numbers of a version; what is no number counts as 0.
+    fn version(text: &str) -> (u32, u32) {
+        let mut parts = text.split('.').map(|part| part.trim().parse().unwrap_or(0));
+        (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+    }
+}

@@ -1,0 +1,130 @@
+//! The imports of a guest.
+
+use std::time::{Duration, SystemTime};
+
+use super::bindings::endpointd::rpc::call_info;
+use super::bindings::wasi::clocks::wall_clock;
+use super::bindings::wasi::config::store as config;
+use super::bindings::wasi::keyvalue::atomics::{self, Cas, CasError};
+use super::bindings::wasi::keyvalue::store;
+use super::bindings::wasi::logging::logging;
+use super::bindings::wasi::random::random;
+use crate::call_info::Delivery;
+use crate::keyvalue::Error;
+use crate::log::Level;
+
+pub(crate) fn log(level: Level, message: &str) {
+    let level = match level {
+        Level::Trace => logging::Level::Trace,
+        Level::Debug => logging::Level::Debug,
+        Level::Info => logging::Level::Info,
+        Level::Warn => logging::Level::Warn,
+        Level::Error => logging::Level::Error,
+    };
+    logging::log(level, "", message);
+}
+
+pub(crate) fn config_get(name: &str) -> Option<String> {
+    config::get(name).ok().flatten()
+}
+
+pub(crate) fn call_id() -> String {
+    call_info::id()
+}
+
+pub(crate) fn call_delivery() -> Delivery {
+    match call_info::delivery() {
+        call_info::DeliveryKind::Call => Delivery::Call,
+        call_info::DeliveryKind::Cast => Delivery::Cast,
+    }
+}
+
+pub(crate) fn call_remaining_ms() -> Option<u64> {
+    call_info::remaining_ms()
+}
+
+pub(crate) fn host_started() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(call_info::host_started_ms())
+}
+
+pub(crate) fn now() -> SystemTime {
+    let now = wall_clock::now();
+    SystemTime::UNIX_EPOCH + Duration::new(now.seconds, now.nanoseconds)
+}
+
+pub(crate) fn random_u64() -> u64 {
+    random::get_random_u64()
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::NoSuchStore => Self::NoSuchBucket,
+            store::Error::AccessDenied => Self::AccessDenied,
+            store::Error::Other(reason) => Self::Backend(reason),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Bucket(store::Bucket);
+
+/// A handle to try a swap again with, and the value that was in the way.
+type Conflict = (Swap, Option<Vec<u8>>);
+
+#[derive(Debug)]
+pub(crate) struct Swap(Cas);
+
+impl Bucket {
+    pub(crate) fn open(name: &str) -> Result<Self, Error> {
+        Ok(Self(store::open(name)?))
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.0.get(key)?)
+    }
+
+    pub(crate) fn set(&self, key: &str, value: &[u8]) -> Result<(), Error> {
+        Ok(self.0.set(key, value)?)
+    }
+
+    pub(crate) fn delete(&self, key: &str) -> Result<(), Error> {
+        Ok(self.0.delete(key)?)
+    }
+
+    pub(crate) fn exists(&self, key: &str) -> Result<bool, Error> {
+        Ok(self.0.exists(key)?)
+    }
+
+    pub(crate) fn keys(&self) -> Result<Vec<String>, Error> {
+        let mut keys = Vec::new();
+        let mut cursor = None;
+        loop {
+            let page = self.0.list_keys(cursor.as_deref())?;
+            keys.extend(page.keys);
+            cursor = page.cursor;
+            if cursor.is_none() {
+                return Ok(keys);
+            }
+        }
+    }
+
+    pub(crate) fn increment(&self, key: &str, delta: i64) -> Result<i64, Error> {
+        Ok(atomics::increment(&self.0, key, delta)?)
+    }
+
+    pub(crate) fn read_to_swap(&self, key: &str) -> Result<Conflict, Error> {
+        let (cas, value) = Cas::new_with_read(&self.0, key)?;
+        Ok((Swap(cas), value))
+    }
+}
+
+impl Swap {
+    pub(crate) fn swap(self, value: &[u8]) -> Result<Option<Conflict>, Error> {
+        match atomics::swap(self.0, value) {
+            Ok(()) => Ok(None),
+            Err(CasError::CasFailed((cas, value))) => Ok(Some((Swap(cas), value))),
+            Err(CasError::StoreError(error)) => Err(error.into()),
+        }
+    }
+}

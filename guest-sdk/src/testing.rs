@@ -1,0 +1,32 @@
+//! The host's side of a unit test, native only. Every thread, and so every test, has its own:
+//! no settings, empty buckets, an empty log.
+
+use std::time::SystemTime;
+
+use crate::host::world;
+use crate::log::Level;
+
+/// Gives the plugin a setting.
+pub fn set_config(name: &str, value: &str) {
+    world(|world| world.settings.insert(name.to_owned(), value.to_owned()));
+}
+
+/// Makes every use of a bucket fail.
+pub fn break_bucket(name: &str) {
+    world(|world| world.broken_bucket = Some(name.to_owned()));
+}
+
+/// Stops the clock at this time.
+pub fn set_now(now: SystemTime) {
+    world(|world| world.now = Some(now));
+}
+
+/// Says when the host started; otherwise that is long ago.
+pub fn set_host_started(started: SystemTime) {
+    world(|world| world.host_started = Some(started));
+}
+
+/// The lines logged so far, and forgets them.
+pub fn take_log() -> Vec<(Level, String)> {
+    world(|world| std::mem::take(&mut world.log))
+}
