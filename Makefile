@@ -1,0 +1,39 @@
+# What people and CI call. Set-up is done as needed: each script does nothing where nothing is
+# missing, and says what to run where it cannot do it.
+
+CARGO ?= cargo
+BROKER ?= memory
+ENDPOINTD = target/debug/endpointd
+
+.PHONY: help build plugins demo test lint format setup setup-rabbitmq setup-peers
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+
+build: ## Build the daemon
+	$(CARGO) build --package endpointd
+
+plugins: ## Build the plugins into target/plugins
+	@scripts/setup-wasm.sh
+	@scripts/build-guests.sh
+
+demo: build plugins ## See it work: BROKER=memory (nothing to install) or BROKER=rabbitmq
+	@scripts/demo.sh $(BROKER)
+
+test: setup build plugins ## Install what the tests need, and run them all
+	$(CARGO) test --workspace
+
+lint: ## Check formatting and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+
+format: ## Format the code
+	$(CARGO) fmt --all
+
+setup: setup-rabbitmq setup-peers ## Install RabbitMQ and the Python peers
+
+setup-rabbitmq:
+	@scripts/setup-rabbitmq.sh
+
+setup-peers:
+	@scripts/setup-peers.sh

@@ -1,0 +1,37 @@
+# Shared by the set-up scripts: where caches are, and how a step speaks. To be sourced.
+set -eu
+
+# Outside the checkout, so that a fresh clone finds what an older one made.
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/endpointd"
+mkdir -p "$cache"
+
+say() {
+    printf '==> %s\n' "$*"
+}
+
+# The step cannot be done here: the exact command that does it, for somebody who may.
+needs() {
+    printf 'endpointd: %s\n\nRun this, then the same command again:\n\n    %s\n\n' "$1" "$2" >&2
+    exit 1
+}
+
+# apt_install WHAT-FOR PACKAGE...
+apt_install() {
+    purpose="$1"
+    shift
+    if ! command -v apt-get >/dev/null; then
+        needs "$purpose is missing, and this is no Debian, so it cannot be installed from here." \
+            "install the equivalent of: $*"
+    fi
+    if [ "$(id -u)" != 0 ]; then
+        needs "$purpose is missing." "sudo apt-get install -y --no-install-recommends $*"
+    fi
+    say "Installing $purpose: $*"
+    log="$cache/apt.log"
+    if ! { apt-get update && DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends "$@"; } >"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        needs "apt-get could not install $purpose; its last lines are above." \
+            "apt-get install -y --no-install-recommends $*"
+    fi
+}

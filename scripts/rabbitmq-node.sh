@@ -1,0 +1,26 @@
+#!/bin/sh
+# rabbitmq-node.sh FOLDER PORT: runs a private RabbitMQ node in the foreground, with all that it
+# writes in FOLDER. End it with a signal.
+set -eu
+folder="$1" port="$2"
+
+server="$(ls -d /usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server | tail -n 1)"
+mkdir -p "$folder/mnesia" "$folder/log"
+: >"$folder/enabled_plugins"
+echo '[].' >"$folder/enabled_plugins"
+# A node reserves memory by what the machine has; its neighbours here need theirs.
+printf 'loopback_users = none\nvm_memory_high_watermark.absolute = 1GB\ndisk_free_limit.absolute = 50MB\n' \
+    >"$folder/rabbitmq.conf"
+
+export HOME="$folder" # The cookie is kept there.
+export RABBITMQ_NODENAME="endpointd-$port@localhost"
+export RABBITMQ_NODE_IP_ADDRESS=127.0.0.1
+export RABBITMQ_NODE_PORT="$port"
+export RABBITMQ_DIST_PORT="$((port + 20000))"
+export RABBITMQ_MNESIA_BASE="$folder/mnesia"
+export RABBITMQ_LOG_BASE="$folder/log"
+export RABBITMQ_ENABLED_PLUGINS_FILE="$folder/enabled_plugins"
+export RABBITMQ_CONFIG_FILE="$folder/rabbitmq.conf"
+export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+S 1:1"
+# The wrapper on PATH switches to the user `rabbitmq`; the script in the package does not.
+exec "$server"
