@@ -1,12 +1,11 @@
 #!/bin/sh
-# rabbitmq-node.sh FOLDER PORT: runs a private RabbitMQ node in the foreground, with all that it
-# writes in FOLDER. End it with a signal.
+# rabbitmq-node.sh FOLDER PORT [DIST-PORT]: runs a private RabbitMQ node in the foreground, with all
+# that it writes in FOLDER. End it with a signal; FOLDER/pid has the server's process id.
 set -eu
-folder="$1" port="$2"
+folder="$1" port="$2" dist_port="${3:-$(($2 + 1))}"
 
 server="$(ls -d /usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server | tail -n 1)"
 mkdir -p "$folder/mnesia" "$folder/log"
-: >"$folder/enabled_plugins"
 echo '[].' >"$folder/enabled_plugins"
 # A node reserves memory by what the machine has; its neighbours here need theirs.
 printf 'loopback_users = none\nvm_memory_high_watermark.absolute = 1GB\ndisk_free_limit.absolute = 50MB\n' \
@@ -16,7 +15,8 @@ export HOME="$folder" # The cookie is kept there.
 export RABBITMQ_NODENAME="endpointd-$port@localhost"
 export RABBITMQ_NODE_IP_ADDRESS=127.0.0.1
 export RABBITMQ_NODE_PORT="$port"
-export RABBITMQ_DIST_PORT="$((port + 20000))"
+export RABBITMQ_DIST_PORT="$dist_port"
+export RABBITMQ_PID_FILE="$folder/pid"
 export RABBITMQ_MNESIA_BASE="$folder/mnesia"
 export RABBITMQ_LOG_BASE="$folder/log"
 export RABBITMQ_ENABLED_PLUGINS_FILE="$folder/enabled_plugins"

@@ -20,8 +20,6 @@ pub struct Failure {
     pub message: String,
     /// The keyword arguments that the caller rebuilds the exception with.
     pub kwargs: Map<String, Value>,
-    /// Lines for the author's eyes.
-    pub traceback: Vec<String>,
     /// Part of the interface, and so not worth a line in the host's log.
     pub expected: bool,
 }
@@ -38,7 +36,6 @@ impl Failure {
             module: module.into(),
             message: message.into(),
             kwargs: Map::new(),
-            traceback: Vec::new(),
             expected: false,
         }
     }

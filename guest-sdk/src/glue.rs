@@ -219,7 +219,8 @@ mod exports {
                 true => None,
                 false => serde_json::to_string(&failure.kwargs).ok(),
             },
-            traceback: failure.traceback,
+            // Rust has none to give.
+            traceback: Vec::new(),
             expected: failure.expected,
         })
     }

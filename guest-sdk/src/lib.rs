@@ -110,3 +110,28 @@ macro_rules! export {
         };
     };
 }
+
+/// Misuse that the compiler itself reports, which it does at the type that is wrong.
+///
+/// An endpoint that is not `Default`:
+/// ```compile_fail,E0277
+/// struct Leases;
+/// #[endpointd_guest::endpoint(version = "1.0")]
+/// impl Leases { pub fn take(&self) {} }
+/// ```
+/// An argument that cannot be read from JSON:
+/// ```compile_fail,E0277
+/// struct Host;
+/// #[derive(Default)] struct Leases;
+/// #[endpointd_guest::endpoint(version = "1.0")]
+/// impl Leases { pub fn take(&self, host: Host) {} }
+/// ```
+/// A result that cannot be written as JSON:
+/// ```compile_fail,E0277
+/// struct Host;
+/// #[derive(Default)] struct Leases;
+/// #[endpointd_guest::endpoint(version = "1.0")]
+/// impl Leases { pub fn take(&self) -> Host { Host } }
+/// ```
+#[cfg(doctest)]
+pub struct Misuse;

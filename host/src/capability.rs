@@ -8,6 +8,7 @@ pub mod logging;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use serde::Deserialize;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
@@ -15,9 +16,9 @@ use wasmtime::{Engine, ResourceLimiter};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
 
-use self::call_info::CallInfo;
 use crate::bindings::endpointd::rpc as contract;
 use crate::bindings::wasi;
+use crate::endpoint::Delivery;
 use crate::keyvalue::{BucketName, Buckets, KeyValue};
 
 /// The `[grants]` table of plugin.toml. Nothing is granted that is not named.
@@ -113,6 +114,15 @@ impl Grants {
 #[derive(Clone, Default)]
 pub struct Granted {
     buckets: Arc<BTreeMap<String, Arc<dyn KeyValue>>>,
+}
+
+/// What a guest may know of its request beyond the request itself.
+#[derive(Clone, Debug)]
+pub struct CallInfo {
+    pub id: String,
+    pub delivery: Delivery,
+    pub deadline: Option<Instant>,
+    pub host_started: SystemTime,
 }
 
 /// Everything that a guest's imports act on; the data of its store.

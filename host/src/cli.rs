@@ -2,22 +2,12 @@
 
 pub mod call;
 pub mod check;
+pub mod exit_code;
 pub mod serve;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-/// Something went wrong, and the message says what.
-pub const EXIT_ERROR: u8 = 1;
-/// The command line was wrong; also what clap uses.
-pub const EXIT_USAGE: u8 = 2;
-/// The other side answered with an exception.
-pub const EXIT_REMOTE_FAILURE: u8 = 3;
-/// Nobody answered in time.
-pub const EXIT_TIMEOUT: u8 = 4;
-/// Nobody listens there.
-pub const EXIT_NO_ROUTE: u8 = 5;
 
 /// Answers RPC calls arriving over RabbitMQ with WebAssembly plugins.
 ///
@@ -50,7 +40,7 @@ impl Cli {
         };
         outcome.unwrap_or_else(|error| {
             eprintln!("endpointd: {error:#}");
-            ExitCode::from(EXIT_ERROR)
+            ExitCode::from(exit_code::ERROR)
         })
     }
 }

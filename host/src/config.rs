@@ -11,7 +11,7 @@ use toml::{Table, Value};
 use crate::document::{self, DocumentError};
 use crate::keyvalue::{BucketConfig, BucketName};
 use crate::telemetry::LogFormat;
-use crate::transport::amqp;
+use crate::transport::amqp::options;
 use crate::transport::url::{InvalidUrl, TransportUrl};
 
 /// Read if no other file is named, and if it is there.
@@ -42,7 +42,7 @@ pub struct Config {
     pub log: String,
     pub log_format: LogFormat,
     pub admin: AdminConfig,
-    pub rabbit: amqp::Config,
+    pub rabbit: options::Config,
     pub keyvalue: BTreeMap<BucketName, BucketConfig>,
 }
 
@@ -80,7 +80,7 @@ impl Default for Config {
             log: telemetry.log,
             log_format: telemetry.log_format,
             admin: AdminConfig::default(),
-            rabbit: amqp::Config::default(),
+            rabbit: options::Config::default(),
             keyvalue: BTreeMap::new(),
         }
     }
@@ -202,8 +202,27 @@ fn read_file(file: Option<&Path>) -> Result<(Table, String), ConfigError> {
     };
     // Read as a whole first, since only then an error can name its line.
     document::parse::<Config>(&text).map_err(failed)?;
-    let table = document::parse(&text).map_err(failed)?;
+    let mut table = document::parse(&text).map_err(failed)?;
+    rebase(&mut table, path.parent().unwrap_or(Path::new("")));
     Ok((table, origin))
+}
+
+/// A relative path in the file is relative to the file, wherever the daemon is started.
+fn rebase(table: &mut Table, folder: &Path) {
+    let rebase_key = |table: &mut Table, key: &str| {
+        if let Some(Value::String(path)) = table.get_mut(key) {
+            *path = folder.join(&*path).to_string_lossy().into_owned();
+        }
+    };
+    for key in ["plugin_dir", "data_dir", "transport_url_file"] {
+        rebase_key(table, key);
+    }
+    let buckets = table.get_mut("keyvalue").and_then(Value::as_table_mut);
+    for (_, bucket) in buckets.into_iter().flatten() {
+        if let Some(bucket) = bucket.as_table_mut() {
+            rebase_key(bucket, "path");
+        }
+    }
 }
 
 /// Sets a key from a variable: `admin__listen` is `listen` in `[admin]`. Fails for a key that
@@ -308,6 +327,15 @@ mod tests {
             ),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_relative_path_is_relative_to_the_file() {
+        let text = "plugin_dir = \"p\"\n[keyvalue.b]\nbackend = \"file\"\npath = \"/x/y\"\n";
+        let (config, _) = load(text, &[]).expect("fine");
+        assert!(config.plugin_dir.is_absolute() && config.plugin_dir.ends_with("p"));
+        let bucket = config.keyvalue.values().next().expect("a bucket");
+        assert_eq!(bucket.path.as_deref(), Some(Path::new("/x/y")));
     }
 
     #[test]

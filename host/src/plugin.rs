@@ -21,8 +21,7 @@ use self::instance::GuestError;
 use self::manifest::Manifest;
 use crate::bindings::EndpointPre;
 use crate::bindings::endpointd::rpc::types;
-use crate::capability::call_info::CallInfo;
-use crate::capability::{self, GrantError, Granted, HostState};
+use crate::capability::{self, CallInfo, GrantError, Granted, HostState};
 use crate::document::{self, DocumentError};
 use crate::endpoint::{Call, Delivery, Endpoint};
 use crate::keyvalue::Buckets;
@@ -38,7 +37,7 @@ const MAX_METHODS: usize = 1000;
 
 /// Makes plugins of folders.
 pub struct PluginLoader {
-    engine: PluginEngine,
+    engine: Arc<PluginEngine>,
     linker: Linker<HostState>,
     buckets: Buckets,
     host_started: SystemTime,
@@ -80,7 +79,7 @@ impl PluginLoader {
         let mut linker = Linker::new(engine.engine());
         capability::add_to_linker(&mut linker)?;
         Ok(Self {
-            engine,
+            engine: Arc::new(engine),
             linker,
             buckets,
             host_started: SystemTime::now(),
@@ -111,6 +110,7 @@ impl PluginLoader {
             concurrency: Semaphore::new(manifest.limits.concurrency.into()),
             digest: artifact.sha256,
             host_started: self.host_started,
+            _engine: Arc::clone(&self.engine),
             granted,
             manifest,
             name,
@@ -186,6 +186,8 @@ struct Parts {
     pre: EndpointPre<HostState>,
     concurrency: Semaphore,
     host_started: SystemTime,
+    /// Kept for its ticker: without it no guest is ever interrupted.
+    _engine: Arc<PluginEngine>,
 }
 
 impl Plugin {

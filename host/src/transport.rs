@@ -12,10 +12,6 @@ use async_trait::async_trait;
 use crate::protocol::envelope::{Message, Reply, Request};
 use crate::protocol::target::ServerTarget;
 
-/// How long a topic's fanout queue and a reply queue outlive their owner by default
-/// (`rabbit_transient_queues_ttl`).
-pub const TRANSIENT_QUEUE_TTL: Duration = Duration::from_secs(1800);
-
 /// Carries messages to and from queues.
 #[async_trait]
 pub trait Transport: Send + Sync {

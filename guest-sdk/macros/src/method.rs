@@ -1,6 +1,6 @@
 //! One method: from its signature to the `match` arm that calls it.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Error, FnArg, Ident, ImplItemFn, Pat, PatType, ReturnType, Type};
@@ -11,6 +11,8 @@ pub(crate) struct Method {
     ident: Ident,
     parameters: Vec<Parameter>,
     returns_result: bool,
+    /// Where a result that cannot be sent is pointed out.
+    return_span: Span,
 }
 
 struct Parameter {
@@ -77,6 +79,7 @@ impl Method {
                 .to_owned(),
             ident: signature.ident.clone(),
             parameters,
+            return_span: return_type(&signature.output).map_or(signature.ident.span(), Type::span),
             returns_result: is_named(return_type(&signature.output), "Result"),
         })
     }
@@ -110,9 +113,12 @@ impl Method {
             }
             passing.push(quote!(#variable));
         }
-        let reply = match self.returns_result {
-            true => quote!(reply_result),
-            false => quote!(reply),
+        let function = match self.returns_result {
+            true => Ident::new("reply_result", self.return_span),
+            false => Ident::new("reply", self.return_span),
+        };
+        let reply = quote_spanned! {self.return_span=>
+            ::endpointd_guest::__private::#function(self.#ident(#(#passing),*))
         };
         quote! {
             #name => {
@@ -121,7 +127,7 @@ impl Method {
                     ::endpointd_guest::__private::Arguments::parse(#name, &request.args)?;
                 #(#taking)*
                 #finish
-                ::endpointd_guest::__private::#reply(self.#ident(#(#passing),*))
+                #reply
             }
         }
     }

@@ -6,15 +6,6 @@ use super::HostState;
 use crate::bindings::endpointd::rpc::call_info;
 use crate::endpoint::Delivery;
 
-/// What a guest may know of its request beyond the request itself.
-#[derive(Clone, Debug)]
-pub struct CallInfo {
-    pub id: String,
-    pub delivery: Delivery,
-    pub deadline: Option<Instant>,
-    pub host_started: SystemTime,
-}
-
 impl call_info::Host for HostState {
     fn id(&mut self) -> wasmtime::Result<String> {
         Ok(self.call.id.clone())

@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::value::RawValue;
 
-use super::{EXIT_ERROR, EXIT_NO_ROUTE, EXIT_REMOTE_FAILURE, EXIT_TIMEOUT, EXIT_USAGE};
+use super::exit_code;
 use crate::admin::{CallRequest, CallResponse};
 use crate::protocol::json::{self, Json, ObjectWriter};
 
@@ -63,7 +63,7 @@ impl Call {
             (Ok(args), Ok(context)) => (args, context),
             (Err(error), _) | (_, Err(error)) => {
                 eprintln!("endpointd: {error:#}");
-                return Ok(ExitCode::from(EXIT_USAGE));
+                return Ok(ExitCode::from(exit_code::USAGE));
             }
         };
         let timeout = Duration::from_secs_f64(self.timeout);
@@ -134,17 +134,17 @@ fn report(answer: CallResponse, status: u16, printed: bool) -> u8 {
             if !printed {
                 eprintln!("{}.{}: {}", failure.module, failure.class, failure.message);
             }
-            EXIT_REMOTE_FAILURE
+            exit_code::REMOTE_FAILURE
         }
         CallResponse::Error(error) => {
             if !printed {
                 eprintln!("endpointd: {error}");
             }
             match status {
-                404 => EXIT_NO_ROUTE,
-                422 => EXIT_USAGE,
-                504 => EXIT_TIMEOUT,
-                _ => EXIT_ERROR,
+                404 => exit_code::NO_ROUTE,
+                422 => exit_code::USAGE,
+                504 => exit_code::TIMEOUT,
+                _ => exit_code::ERROR,
             }
         }
     }

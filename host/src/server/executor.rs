@@ -95,7 +95,7 @@ impl Executor {
         let answering = async {
             match accepted {
                 Accepted::Served => {}
-                Accepted::Duplicate => return error!("Dropped a message that was served before"),
+                Accepted::Duplicate => return warn!("Dropped a message that was served before"),
                 Accepted::Lost => return debug!("The broker was lost and will deliver again"),
             }
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {

@@ -3,6 +3,7 @@
 
 mod connection;
 mod listener;
+pub mod options;
 mod publisher;
 mod topology;
 
@@ -12,7 +13,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lapin::Channel;
-use serde::Deserialize;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
@@ -21,46 +21,13 @@ use uuid::Uuid;
 
 use self::connection::Connection;
 use self::listener::AmqpListener;
+use self::options::Config;
 use self::publisher::PublishError;
 use self::topology::{Exchange, Topology};
 use super::url::RabbitUrl;
-use super::{Destination, Listener, Outgoing, TRANSIENT_QUEUE_TTL, Transport, TransportError};
+use super::{Destination, Listener, Outgoing, Transport, TransportError};
 use crate::protocol::envelope::{Message, Reply, Request};
 use crate::protocol::target::ServerTarget;
-
-/// The `[rabbit]` table of endpointd.toml: oslo's options, under oslo's names and meaning.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Seconds without any sign of the broker after which a connection counts as lost, as asked
-    /// for; the smaller of ours and the broker's holds. 0 disables heartbeats.
-    pub heartbeat_timeout_threshold: u16,
-    /// Seconds to wait after a whole round of the hosts failed, growing by
-    /// `rabbit_retry_backoff` up to `rabbit_interval_max`.
-    pub rabbit_retry_interval: u64,
-    pub rabbit_retry_backoff: u64,
-    pub rabbit_interval_max: u64,
-    /// Deliveries that may wait in this host, per queue, for a free place in the pool. More of
-    /// them cost other hosts their work, fewer cost throughput.
-    pub rabbit_qos_prefetch_count: u16,
-    /// Seconds that fanout and reply queues outlive their owner.
-    pub rabbit_transient_queues_ttl: u64,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            heartbeat_timeout_threshold: 60,
-            rabbit_retry_interval: 1,
-            rabbit_retry_backoff: 2,
-            rabbit_interval_max: 30,
-            // Upstream sets none and takes a whole backlog into memory. Enough here to keep a
-            // pool busy over the round trip of an acknowledgement.
-            rabbit_qos_prefetch_count: 16,
-            rabbit_transient_queues_ttl: TRANSIENT_QUEUE_TTL.as_secs(),
-        }
-    }
-}
 
 /// The transport behind `rabbit://`.
 pub struct RabbitTransport {

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
-use super::Config;
+use super::options::Config;
 use crate::transport::TransportError;
 use crate::transport::url::{Host, RabbitUrl};
 

@@ -48,6 +48,7 @@ struct Consuming {
 
 type Arrivals = Pin<Box<dyn Stream<Item = Arrival> + Send + Sync>>;
 
+#[expect(clippy::large_enum_variant, reason = "nearly every one is a delivery")]
 enum Arrival {
     Delivery(AmqpDelivery),
     /// The channel or the connection broke.

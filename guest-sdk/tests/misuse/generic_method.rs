@@ -1,0 +1,11 @@
+use endpointd_guest::endpoint;
+
+#[derive(Default)]
+struct Leases;
+
+#[endpoint(version = "1.0")]
+impl Leases {
+    pub fn take<T>(&self, value: T) {}
+}
+
+fn main() {}

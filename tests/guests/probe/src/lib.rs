@@ -1,0 +1,123 @@
+//! A well-behaved guest that shows the tests what reaches it and what it can do. Three endpoints,
+//! so that the choice among them shows too.
+
+use std::time::Duration;
+
+use endpointd_guest::keyvalue::Bucket;
+use endpointd_guest::{
+    Context, Failure, Result, builtins, call_info, clock, config, endpoint, log, random,
+};
+use serde_json::{Map, Value, json};
+
+#[derive(Default)]
+struct First;
+
+#[endpoint(version = "1.4", export = false)]
+impl First {
+    pub fn which(&self) -> &'static str {
+        "null 1.4"
+    }
+
+    pub fn who(&self) -> &'static str {
+        "endpointd"
+    }
+
+    pub fn echo(&self, value: Value) -> Value {
+        value
+    }
+
+    pub fn add(&self, a: i64, b: Option<i64>) -> i64 {
+        a + b.unwrap_or(1)
+    }
+
+    pub fn everything(&self, #[kwargs] arguments: Map<String, Value>) -> Map<String, Value> {
+        arguments
+    }
+
+    pub fn context(&self, context: &Context) -> Result<Value> {
+        context.read()
+    }
+
+    pub fn call_info(&self) -> Value {
+        json!({
+            "id": call_info::id(),
+            "delivery": format!("{:?}", call_info::delivery()),
+            "remaining_ms": call_info::remaining().map(|left| left.as_millis() as u64),
+            "uuid": random::uuid(),
+        })
+    }
+
+    pub fn setting(&self, name: String) -> Option<String> {
+        config::get(&name)
+    }
+
+    pub fn fail(&self, module: String, class: String, message: String) -> Result<()> {
+        Err(Failure::new(module, class, message).with_kwarg("id", 7))
+    }
+
+    pub fn bad_value(&self) -> Result<()> {
+        Err(builtins::value_error("bad value"))
+    }
+
+    pub fn panic(&self) {
+        panic!("the probe panics");
+    }
+
+    pub fn log(&self, line: String) {
+        log::info(line);
+    }
+
+    pub fn count(&self, key: String) -> Result<i64> {
+        Ok(bucket()?.increment(&key, 1)?)
+    }
+
+    /// Counts by reading, changing and swapping, so that none is lost only if swaps are atomic.
+    pub fn swap_count(&self, key: String) -> Result<u64> {
+        Ok(bucket()?.update_json(&key, |count: Option<u64>| {
+            let count = count.unwrap_or(0) + 1;
+            (count, count)
+        })?)
+    }
+
+    pub fn number(&self, key: String) -> Result<Option<u64>> {
+        Ok(bucket()?.get_json(&key)?)
+    }
+
+    pub fn open(&self, bucket: String) -> Result<()> {
+        Bucket::open(&bucket)?;
+        Ok(())
+    }
+
+    /// Keeps a core busy.
+    pub fn spin(&self, ms: u64) -> u64 {
+        let end = clock::now() + Duration::from_millis(ms);
+        while clock::now() < end {}
+        ms
+    }
+}
+
+#[derive(Default)]
+struct Second;
+
+#[endpoint(version = "2.0", export = false)]
+impl Second {
+    pub fn which(&self) -> &'static str {
+        "null 2.0"
+    }
+}
+
+#[derive(Default)]
+struct Named;
+
+#[endpoint(namespace = "named", version = "1.10", export = false)]
+impl Named {
+    pub fn which(&self) -> &'static str {
+        "named 1.10"
+    }
+}
+
+endpointd_guest::export!(First, Second, Named);
+
+fn bucket() -> Result<Bucket> {
+    Ok(Bucket::open("probe")?)
+}

@@ -1,0 +1,223 @@
+//! What we declare on the broker, and what happens when it is lost.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::host::Setup;
+use crate::support::peer::Peer;
+use crate::support::rabbit::{self, Rabbit};
+use crate::support::wire::Wire;
+use crate::support::{eventually, unique};
+
+/// Everything the broker has of a topic, with the random part of names cut off.
+fn objects(rabbit: &Rabbit, topic: &str) -> BTreeSet<String> {
+    let queue_columns = ["name", "durable", "auto_delete", "exclusive", "arguments"];
+    let mut queues = vec!["list_queues"];
+    queues.extend(queue_columns);
+    let exchanges = [
+        "list_exchanges",
+        "name",
+        "type",
+        "durable",
+        "auto_delete",
+        "arguments",
+    ];
+    let bindings = [
+        "list_bindings",
+        "source_name",
+        "destination_name",
+        "destination_kind",
+        "routing_key",
+        "arguments",
+    ];
+    let mut found = BTreeSet::new();
+    for arguments in [queues.as_slice(), &exchanges, &bindings] {
+        for object in rabbit.list(arguments) {
+            let text = object.to_string();
+            if text.contains(topic) {
+                found.insert(format!("{} {}", arguments[0], without_random(&text)));
+            }
+        }
+    }
+    found
+}
+
+/// Replaces each run of 32 hexadecimal digits.
+fn without_random(text: &str) -> String {
+    let mut parts: Vec<String> = text.split("_fanout_").map(str::to_owned).collect();
+    for part in parts.iter_mut().skip(1) {
+        assert!(
+            part[..32].bytes().all(|byte| byte.is_ascii_hexdigit()),
+            "{part}"
+        );
+        part.replace_range(..32, "RANDOM");
+    }
+    parts.join("_fanout_")
+}
+
+#[test]
+fn the_broker_sees_what_it_sees_of_an_oslo_server() {
+    let rabbit = rabbit::shared();
+    let topic = unique("topology");
+    // The exchange is of this test alone, so that each side has to declare it.
+    let exchange = unique("exchange-of-topology");
+    let server = Peer::start("server.py", &[&rabbit.url(), &exchange, &topic, "testhost"]);
+    let of_oslo = objects(rabbit, &topic);
+    server.stop();
+    for queue in [topic.clone(), format!("{topic}.testhost")] {
+        rabbit.run(&["delete_queue", &queue]);
+    }
+    let setting = format!("control_exchange = \"{exchange}\"");
+    let mut host = Setup::new(&rabbit.url())
+        .settings(&setting)
+        .probe(&topic)
+        .start();
+    assert_eq!(objects(rabbit, &topic), of_oslo);
+    // Three queues, bound by name to the default exchange and by key to their own; the exchange
+    // of the fanout; the exchange itself shows in its bindings.
+    assert_eq!(of_oslo.len(), 3 + 1 + 6, "{of_oslo:#?}");
+    let exchange_line = objects(rabbit, &exchange);
+    assert!(
+        exchange_line
+            .iter()
+            .any(|line| line.starts_with("list_exchanges") && line.contains("topic")),
+        "{exchange_line:#?}"
+    );
+
+    host.terminate();
+    assert!(host.wait().success());
+    let left = objects(rabbit, &topic);
+    assert!(
+        left.iter().all(|line| !line.contains("RANDOM")),
+        "{left:#?}"
+    );
+    assert!(
+        left.iter().any(|line| line.starts_with("list_queues")),
+        "{left:#?}"
+    );
+}
+
+#[test]
+fn twenty_thousand_calls_with_64_in_flight_lose_none() {
+    const CALLS: usize = 20_000;
+    let rabbit = rabbit::shared();
+    let topic = unique("flood");
+    let _host = Setup::new(&rabbit.url()).probe(&topic).start();
+    let mut wire = Wire::connect(rabbit.port());
+    let seen = wire.flood("neutron", &topic, CALLS, 64);
+    assert_eq!(seen.len(), CALLS);
+    assert!(seen.values().all(|&times| times == 1));
+}
+
+#[test]
+fn a_backlog_stays_with_the_broker() {
+    let rabbit = rabbit::shared();
+    let topic = unique("backlog");
+    let _host = Setup::new(&rabbit.url())
+        .settings("executor_pool_size = 2")
+        .probe(&topic)
+        .start();
+    let mut wire = Wire::connect(rabbit.port());
+    const CALLS: usize = 200;
+    for number in 0..CALLS {
+        let message = serde_json::json!({
+            "method": "spin", "args": {"ms": 50}, "_msg_id": number.to_string(),
+            "_reply_q": wire.reply_queue, "_unique_id": format!("{topic}-{number}"),
+        });
+        wire.publish("neutron", &topic, &crate::support::wire::envelope(&message));
+    }
+    let columns = [
+        "list_queues",
+        "name",
+        "messages_ready",
+        "messages_unacknowledged",
+    ];
+    let queues = rabbit.list(&columns);
+    let queue = queues
+        .iter()
+        .find(|queue| queue["name"] == *topic)
+        .expect("the queue");
+    let number = |column: &str| queue[column].as_u64().expect("a number");
+    // What one consumer may hold is the prefetch; the rest is ready for other hosts.
+    assert!(number("messages_unacknowledged") <= 16, "{queue}");
+    assert!(number("messages_ready") > 0, "{queue}");
+    for _ in 0..CALLS {
+        assert_eq!(wire.next_reply()["failure"], Value::Null);
+    }
+}
+
+#[test]
+fn a_killed_broker_is_found_again_by_itself() {
+    let mut rabbit = Rabbit::start();
+    let topic = unique("killed");
+    let host = Setup::new(&rabbit.url()).probe(&topic).start();
+    let port = rabbit.port();
+    assert_eq!(
+        Wire::connect(port).flood("neutron", &topic, 500, 64).len(),
+        500
+    );
+
+    // Killed with calls under way: those are lost with the broker's transient queues.
+    let mut wire = Wire::connect(port);
+    for number in 0..200 {
+        let message = serde_json::json!({
+            "method": "spin", "args": {"ms": 5}, "_msg_id": number.to_string(),
+            "_reply_q": wire.reply_queue,
+        });
+        wire.publish("neutron", &topic, &crate::support::wire::envelope(&message));
+    }
+    assert_eq!(wire.next_reply()["failure"], Value::Null);
+    rabbit.kill();
+    host.logs("Lost the consumers");
+    host.logs("trying again in");
+    rabbit.boot();
+    let returned = Instant::now();
+    host.logs(&format!("Consuming {topic}"));
+    let mut wire = Wire::connect(port);
+    let reply = wire.call("neutron", &topic, serde_json::json!({"method": "which"}));
+    assert_eq!(reply["result"], "null 1.4");
+    println!(
+        "served again {:?} after the broker's return",
+        returned.elapsed()
+    );
+    assert_eq!(wire.flood("neutron", &topic, 500, 64).len(), 500);
+}
+
+#[test]
+fn a_deleted_queue_is_declared_again() {
+    let rabbit = rabbit::shared();
+    let topic = unique("deleted");
+    let host = Setup::new(&rabbit.url()).probe(&topic).start();
+    rabbit.run(&["delete_queue", &topic]);
+    host.logs("The broker cancelled a consumer");
+    host.logs(&format!("Consuming {topic}"));
+    assert_eq!(
+        host.result(&topic, "which", serde_json::json!({})),
+        "null 1.4"
+    );
+}
+
+#[test]
+fn a_host_that_starts_before_its_broker_waits_for_it() {
+    let rabbit = Rabbit::start();
+    let topic = unique("early");
+    let url = rabbit.url();
+    let mut rabbit = rabbit;
+    rabbit.kill();
+    let starting = std::thread::spawn({
+        let topic = topic.clone();
+        move || Setup::new(&url).probe(&topic).start()
+    });
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(!starting.is_finished(), "there is nothing to be ready with");
+    rabbit.boot();
+    let host = starting.join().expect("it starts");
+    let answer = eventually("it answers", || {
+        host.call(&topic, "which", serde_json::json!({}))
+            .get("result")
+            .cloned()
+    });
+    assert_eq!(answer, "null 1.4");
+}

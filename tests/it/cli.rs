@@ -1,0 +1,250 @@
+//! What a person sees: one clear line for what is wrong, exit codes, the output of each command.
+
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::support::guests::{bare_module_returning, shipped};
+use crate::support::host::{Host, Setup};
+use crate::support::{rabbit, unique, workspace};
+
+fn endpointd(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_endpointd"));
+    command.args(arguments).output().expect("it runs")
+}
+
+/// The last line of standard error, of a command that fails.
+#[track_caller]
+fn last_line(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    errors.lines().last().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_start_that_cannot_be_ends_in_one_clear_line() {
+    let memory = || Setup::new("memory://");
+    let empty = memory().run_to_end();
+    assert!(last_line(&empty).contains("has no plugin"), "{empty:?}");
+
+    let unknown = memory()
+        .settings("executor_pool_sise = 1")
+        .probe("t")
+        .run_to_end();
+    let line = last_line(&unknown);
+    let hint = "line 3: unknown key `executor_pool_sise`: did you mean `executor_pool_size`?";
+    assert!(line.ends_with(hint), "{line}");
+
+    let missing = endpointd(&["serve", "--config", "/nonexistent.toml"]);
+    assert!(
+        last_line(&missing).contains("cannot read /nonexistent.toml"),
+        "{missing:?}"
+    );
+
+    let folder = memory().settings("plugin_dir = \"elsewhere\"").run_to_end();
+    assert!(
+        last_line(&folder).contains("cannot read the plugin folder"),
+        "{folder:?}"
+    );
+
+    let none = memory().plugin("bad", b"not wasm", "t", "").run_to_end();
+    assert!(
+        last_line(&none).contains("none of the 1 plugins"),
+        "{none:?}"
+    );
+
+    let url = Setup::new("amqp://guest:hunter2@localhost/")
+        .probe("t")
+        .run_to_end();
+    let line = last_line(&url);
+    assert!(
+        line.contains("names the driver `amqp`") && !line.contains("hunter2"),
+        "{line}"
+    );
+
+    let used = memory().probe("t").start();
+    let address = used.admin_url().replace("http://", "");
+    let text = format!("ENDPOINTD_ADMIN__LISTEN={address}");
+    let taken = Command::new("env")
+        .arg(text)
+        .args([
+            env!("CARGO_BIN_EXE_endpointd"),
+            "serve",
+            "--transport-url",
+            "memory://",
+        ])
+        .args([
+            "--plugins",
+            &format!("{}", workspace().join("target/none").display()),
+        ])
+        .output()
+        .expect("it runs");
+    assert_eq!(taken.status.code(), Some(1));
+}
+
+#[test]
+fn a_refused_login_ends_at_once_and_says_what_to_check() {
+    let port = rabbit::shared().port();
+    let login = format!("rabbit://guest:wrong-secret@127.0.0.1:{port}/");
+    let output = Setup::new(&login).probe(&unique("login")).run_to_end();
+    let line = last_line(&output);
+    assert!(line.contains("refused the login of user `guest`"), "{line}");
+    assert!(
+        line.contains("check user and password in `transport_url`"),
+        "{line}"
+    );
+    let everything = format!("{output:?}");
+    assert!(!everything.contains("wrong-secret"), "{everything}");
+
+    let vhost = format!("rabbit://guest:guest@127.0.0.1:{port}/nowhere");
+    let line = last_line(&Setup::new(&vhost).probe(&unique("login")).run_to_end());
+    assert!(
+        line.contains("refused user `guest` the virtual host `nowhere`"),
+        "{line}"
+    );
+}
+
+#[test]
+fn serve_prints_a_ready_line_for_each_topic() {
+    let host = Setup::new("memory://")
+        .plugin("one", &bare_module_returning("1"), "first", "")
+        .plugin("two", &bare_module_returning("2"), "second", "")
+        .start();
+    assert_eq!(
+        host.ready_lines(),
+        [
+            "ready: topic first server testhost exchange neutron on memory:// | one 1.0: run",
+            "ready: topic second server testhost exchange neutron on memory:// | two 1.0: run",
+        ]
+    );
+}
+
+#[test]
+fn check_tells_what_a_file_serves_and_wants() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("report_state.wasm");
+    std::fs::write(&path, shipped("report_state")).expect("a file");
+    let path = path.display().to_string();
+    let output = endpointd(&["check", &path]);
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).expect("text");
+    for line in [
+        "  kind      core module with component metadata",
+        "  (null namespace) 1.4",
+        "    report_state",
+        "    delete_agent",
+        "  wasi:keyvalue/store@0.2.0-draft2",
+        "  keyvalue = [\"BUCKET\"]",
+    ] {
+        assert!(
+            text.lines().any(|found| found == line),
+            "no `{line}` in: {text}"
+        );
+    }
+    let output = endpointd(&["check", "--json", &path]);
+    let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(document["targets"][0]["version"], "1.4");
+    assert_eq!(document["grants"], json!(["keyvalue = [\"BUCKET\"]"]));
+
+    std::fs::write(folder.path().join("bad.wasm"), b"\0asm").expect("a file");
+    let bad = folder.path().join("bad.wasm").display().to_string();
+    let line = last_line(&endpointd(&["check", &bad]));
+    assert!(line.contains("bad.wasm is broken"), "{line}");
+    let line = last_line(&endpointd(&["check", "/nonexistent.wasm"]));
+    assert!(line.contains("cannot read /nonexistent.wasm"), "{line}");
+}
+
+fn call(host: &Host, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let url = host.admin_url();
+    let mut all = vec!["call", "--via", &url];
+    all.extend(arguments);
+    let output = endpointd(&all);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+    (
+        output.status.code(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+#[test]
+fn call_prints_the_result_and_tells_failures_by_its_exit_code() {
+    let host = Setup::new("memory://").probe("probe").start();
+    let done = |result: &str| (Some(0), result.to_owned(), String::new());
+    let failed = |code: i32, error: &str| (Some(code), String::new(), error.to_owned());
+    assert_eq!(call(&host, &["probe", "add", "a=4", "b=5"]), done("9"));
+    assert_eq!(
+        call(&host, &["probe", "echo", "value=text"]),
+        done("\"text\"")
+    );
+    assert_eq!(
+        call(&host, &["probe", "echo", "--args", "{\"value\": [1]}"]),
+        done("[1]")
+    );
+    assert_eq!(
+        call(&host, &["probe", "which", "--version", "2.0"]),
+        done("\"null 2.0\"")
+    );
+    let named = [
+        "probe",
+        "which",
+        "--namespace",
+        "named",
+        "--server",
+        "testhost",
+    ];
+    assert_eq!(call(&host, &named), done("\"named 1.10\""));
+    let context = ["probe", "context", "--context", "{\"user\": \"u\"}"];
+    assert_eq!(call(&host, &context), done("{\"user\":\"u\"}"));
+    assert_eq!(
+        call(&host, &["probe", "bad_value"]),
+        failed(3, "builtins.ValueError: bad value")
+    );
+    assert_eq!(
+        call(&host, &["probe", "spin", "ms=5000", "--timeout", "0.2"]),
+        failed(4, "endpointd: no reply within 0.2 s")
+    );
+    assert_eq!(
+        call(&host, &["nowhere", "add"]),
+        failed(5, "endpointd: no server listens to `nowhere`")
+    );
+    assert_eq!(
+        call(&host, &["probe", "add", "a"]),
+        failed(2, "endpointd: `a` is no argument: write KEY=VALUE")
+    );
+    let (code, text, _) = call(&host, &["--json", "probe", "bad_value"]);
+    let document: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(code, Some(3));
+    assert_eq!(document["failure"]["class"], "ValueError");
+
+    let nobody = endpointd(&["call", "--via", "http://127.0.0.1:1", "t", "m"]);
+    assert!(
+        last_line(&nobody).contains("is `endpointd serve` running there?"),
+        "{nobody:?}"
+    );
+}
+
+#[test]
+fn the_call_gateway_takes_json_only() {
+    let host = Setup::new("memory://").probe("probe").start();
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .build()
+        .into();
+    let url = format!("{}/call", host.admin_url());
+    // What a web page may send anywhere without asking.
+    let body = json!({"topic": "probe", "method": "which"}).to_string();
+    let response = agent
+        .post(&url)
+        .header("content-type", "text/plain")
+        .send(&body);
+    assert_eq!(response.expect("an answer").status(), 415);
+    let status = |path: &str| {
+        let url = format!("{}{path}", host.admin_url());
+        agent.get(&url).call().expect("an answer").status().as_u16()
+    };
+    assert_eq!(
+        (status("/live"), status("/ready"), status("/call")),
+        (200, 200, 405)
+    );
+}

@@ -1,0 +1,92 @@
+//! Guests: the ones that `make plugins` built, and small ones written here in WAT, which go to the
+//! host as bare core modules.
+
+use std::path::PathBuf;
+
+use super::workspace;
+
+/// The file of a shipped plugin.
+pub(crate) fn shipped(name: &str) -> Vec<u8> {
+    built(workspace().join(format!("target/plugins/{name}/{name}.wasm")))
+}
+
+/// The file of the well-behaved guest.
+pub(crate) fn probe() -> Vec<u8> {
+    built(workspace().join("target/guests/probe/probe.wasm"))
+}
+
+fn built(path: PathBuf) -> Vec<u8> {
+    std::fs::read(&path).unwrap_or_else(|error| {
+        panic!(
+            "{}: {error}: run `make plugins`, or `make test`, which does it",
+            path.display()
+        )
+    })
+}
+
+/// A module that serves `run` at 1.0 and whose `dispatch` is `body`, WAT that leaves a pointer to
+/// its result.
+pub(crate) fn bare_module(body: &str) -> Vec<u8> {
+    bare_module_with("", "i32.const 96", body)
+}
+
+/// A module whose `targets` is `body`.
+pub(crate) fn bare_module_with_targets(body: &str) -> Vec<u8> {
+    bare_module_with("", body, "unreachable")
+}
+
+/// A module whose `dispatch` returns this text as JSON, whatever it is.
+pub(crate) fn bare_module_returning(text: &str) -> Vec<u8> {
+    let escaped: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
+    // The result: a zero tag, then pointer and length.
+    let data = format!(
+        "(data (i32.const 1024) \"{escaped}\")
+         (func $result (result i32)
+           (i32.store (i32.const 200) (i32.const 0))
+           (i32.store (i32.const 204) (i32.const 1024))
+           (i32.store (i32.const 208) (i32.const {}))
+           (i32.const 200))",
+        text.len()
+    );
+    bare_module_with(&data, "i32.const 96", "call $result")
+}
+
+/// A module whose `dispatch` counts in its memory and returns the count.
+pub(crate) fn bare_module_counting() -> Vec<u8> {
+    let count = "(i32.store8 (i32.const 1024)
+          (i32.add (i32.load8_u (i32.const 1024)) (i32.const 1)))
+        (i32.store (i32.const 204) (i32.const 1024))
+        (i32.store (i32.const 208) (i32.const 1))
+        (i32.const 200)";
+    bare_module_with("(data (i32.const 1024) \"0\")", "i32.const 96", count)
+}
+
+/// A module with an import that nobody offers.
+pub(crate) fn bare_module_importing(module: &str, name: &str) -> Vec<u8> {
+    let import = format!("(import \"{module}\" \"{name}\" (func))");
+    bare_module_with(&import, "i32.const 96", "unreachable")
+}
+
+fn bare_module_with(extra: &str, targets: &str, dispatch: &str) -> Vec<u8> {
+    let parameters = "i32 ".repeat(11);
+    // At 96 the list: one target at 64, without namespace, of version 1.0, whose one method's
+    // name is described at 48.
+    let text = format!(
+        r#"(module
+          {extra}
+          (memory (export "memory") 64)
+          (global $top (mut i32) (i32.const 65536))
+          (data (i32.const 16) "1.0")
+          (data (i32.const 32) "run")
+          (data (i32.const 48) "\20\00\00\00\03\00\00\00")
+          (data (i32.const 64) "\00\00\00\00\00\00\00\00\00\00\00\00\10\00\00\00\03\00\00\00\30\00\00\00\01\00\00\00")
+          (data (i32.const 96) "\40\00\00\00\01\00\00\00")
+          (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+            (global.set $top (i32.and (i32.add (global.get $top) (i32.const 15)) (i32.const -16)))
+            (global.get $top)
+            (global.set $top (i32.add (global.get $top) (local.get 3))))
+          (func (export "targets") (result i32) {targets})
+          (func $dispatch (export "dispatch") (param {parameters}) (result i32) {dispatch}))"#
+    );
+    wat::parse_str(text).expect("the text is a module")
+}

@@ -1,0 +1,255 @@
+//! A running `endpointd serve`, with a configuration and a plugin folder of its own.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{eventually, free_port};
+
+/// What a host is started with.
+pub(crate) struct Setup {
+    folder: TempDir,
+    settings: String,
+    tables: String,
+    topics: BTreeSet<String>,
+}
+
+impl Setup {
+    pub(crate) fn new(transport_url: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(folder.path().join("plugins")).expect("a folder");
+        Self {
+            settings: format!("transport_url = \"{transport_url}\"\nhost = \"testhost\"\n"),
+            tables: format!("[admin]\nlisten = \"127.0.0.1:{}\"\n", free_port()),
+            topics: BTreeSet::new(),
+            folder,
+        }
+    }
+
+    /// Lines for the top of endpointd.toml.
+    pub(crate) fn settings(mut self, lines: &str) -> Self {
+        self.settings.push_str(lines);
+        self.settings.push('\n');
+        self
+    }
+
+    /// Tables for the end of endpointd.toml.
+    pub(crate) fn tables(mut self, lines: &str) -> Self {
+        self.tables.push_str(lines);
+        self.tables.push('\n');
+        self
+    }
+
+    /// A plugin on `topic`; `more` is the rest of its plugin.toml.
+    pub(crate) fn plugin(mut self, name: &str, wasm: &[u8], topic: &str, more: &str) -> Self {
+        let manifest = format!("component = \"it.wasm\"\ntopics = [\"{topic}\"]\n{more}\n");
+        self.topics.insert(topic.to_owned());
+        self.file(&format!("plugins/{name}/plugin.toml"), manifest.as_bytes())
+            .file(&format!("plugins/{name}/it.wasm"), wasm)
+    }
+
+    /// The well-behaved guest on `topic`, with its bucket.
+    pub(crate) fn probe(self, topic: &str) -> Self {
+        let more = "[grants]\nkeyvalue = [\"probe\"]\n[config]\ncolour = \"green\"";
+        self.tables("[keyvalue.probe]\nbackend = \"file\"").plugin(
+            "probe",
+            &super::guests::probe(),
+            topic,
+            more,
+        )
+    }
+
+    /// Any file, by its path in the host's folder.
+    pub(crate) fn file(self, path: &str, content: &[u8]) -> Self {
+        let path = self.folder.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        std::fs::write(path, content).expect("a file");
+        self
+    }
+
+    /// Starts the host and waits for its ready lines.
+    pub(crate) fn start(self) -> Host {
+        let mut host = Host {
+            process: None,
+            topics: self.topics.len(),
+            folder: self.write(),
+        };
+        host.start();
+        host
+    }
+
+    /// Starts the host and waits for its end.
+    pub(crate) fn run_to_end(self) -> Output {
+        let folder = self.write();
+        serve(folder.path()).output().expect("the host runs")
+    }
+
+    fn write(self) -> TempDir {
+        let text = format!("{}{}", self.settings, self.tables);
+        std::fs::write(self.folder.path().join("endpointd.toml"), text).expect("a file");
+        self.folder
+    }
+}
+
+fn serve(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_endpointd"));
+    command
+        .arg("serve")
+        .current_dir(folder)
+        .stdin(Stdio::null());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ENDPOINTD_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+pub(crate) struct Host {
+    process: Option<Child>,
+    topics: usize,
+    folder: TempDir,
+}
+
+impl Host {
+    /// Starts it again, in its folder as it is.
+    pub(crate) fn start(&mut self) {
+        let output = File::create(self.path("output")).expect("a file");
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.path("log"));
+        let process = serve(self.folder.path())
+            .stdout(output)
+            .stderr(log.expect("a file"))
+            .spawn()
+            .expect("the host starts");
+        self.process = Some(process);
+        eventually("the host is ready", || {
+            let running = self.process.as_mut().expect("started").try_wait();
+            assert!(
+                matches!(running, Ok(None)),
+                "the host ended: {}",
+                self.log()
+            );
+            (self.ready_lines().len() >= self.topics).then_some(())
+        });
+    }
+
+    pub(crate) fn ready_lines(&self) -> Vec<String> {
+        let output = std::fs::read_to_string(self.path("output")).unwrap_or_default();
+        let complete = output
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'));
+        complete.map(|line| line.trim_end().to_owned()).collect()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Asks for an orderly stop.
+    pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill(&mut self) {
+        self.signal("-KILL");
+        self.wait();
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.process.as_ref().expect("running").id().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.process
+            .take()
+            .expect("running")
+            .wait()
+            .expect("it ends")
+    }
+
+    pub(crate) fn admin_url(&self) -> String {
+        let text = std::fs::read_to_string(self.path("endpointd.toml")).expect("a file");
+        let (_, rest) = text.split_once("listen = \"").expect("an address");
+        format!("http://{}", rest.split('"').next().expect("an address"))
+    }
+
+    /// Calls through the admin listener: `{"result": ...}`, `{"failure": ...}` or
+    /// `{"error": ...}`.
+    pub(crate) fn call(&self, topic: &str, method: &str, args: Value) -> Value {
+        self.call_with(json!({"topic": topic, "method": method, "args": args}))
+    }
+
+    pub(crate) fn call_with(&self, request: Value) -> Value {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(90)))
+            .build()
+            .into();
+        let url = format!("{}/call", self.admin_url());
+        let mut response = agent.post(&url).send_json(&request).expect("an answer");
+        let text = response.body_mut().read_to_string().expect("a body");
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// The result of a call at version 1.4 that succeeds.
+    #[track_caller]
+    pub(crate) fn result(&self, topic: &str, method: &str, args: Value) -> Value {
+        let request = json!({"topic": topic, "method": method, "args": args, "version": "1.4"});
+        let answer = self.call_with(request);
+        assert!(answer.get("result").is_some(), "{method}: {answer}");
+        answer["result"].clone()
+    }
+
+    /// Class and message of the failure of a call.
+    #[track_caller]
+    pub(crate) fn failure(&self, topic: &str, method: &str, args: Value) -> (String, String) {
+        let answer = self.call(topic, method, args);
+        let text = |key: &str| match &answer["failure"][key] {
+            Value::String(text) => text.clone(),
+            _ => panic!("{method} did not fail: {answer}"),
+        };
+        (text("class"), text("message"))
+    }
+
+    /// Waits for a line of the log that has `text`.
+    #[track_caller]
+    pub(crate) fn logs(&self, text: &str) -> String {
+        let started = Instant::now();
+        loop {
+            let log = self.log();
+            if let Some(line) = log.lines().find(|line| line.contains(text)) {
+                return line.to_owned();
+            }
+            assert!(
+                started.elapsed() < Duration::from_secs(30),
+                "no `{text}` in: {log}"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("the host's log:\n{}", self.log());
+        }
+    }
+}

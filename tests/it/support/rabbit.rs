@@ -1,0 +1,127 @@
+//! Private RabbitMQ nodes: on free ports, with their own data, to be killed as a test likes.
+
+use std::fs::File;
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use super::{eventually, free_port, workspace};
+
+/// A node of one's own.
+pub(crate) struct Rabbit {
+    folder: PathBuf,
+    port: u16,
+    dist_port: u16,
+    process: Option<Child>,
+}
+
+/// The node that all tests share which leave it as they found it.
+pub(crate) fn shared() -> &'static Rabbit {
+    static SHARED: OnceLock<Rabbit> = OnceLock::new();
+    SHARED.get_or_init(Rabbit::start)
+}
+
+impl Rabbit {
+    /// Starts a node with no data and waits until it takes connections.
+    pub(crate) fn start() -> Self {
+        let port = free_port();
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("rabbit-{port}"));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let mut rabbit = Self {
+            folder,
+            port,
+            dist_port: free_port(),
+            process: None,
+        };
+        rabbit.boot();
+        rabbit
+    }
+
+    /// Starts the node with the data it has.
+    pub(crate) fn boot(&mut self) {
+        assert!(
+            std::fs::read_dir("/usr/lib/rabbitmq/lib").is_ok(),
+            "RabbitMQ is not installed: run `make setup`, or `make test`, which does it"
+        );
+        let log = File::create(self.folder.join("output")).expect("a file");
+        let errors = log.try_clone().expect("a handle");
+        // The node ends when this end of the pipe does, however the test ends.
+        let script = "\"$0\" \"$@\" & node=$!; cat >/dev/null; kill $node; wait $node";
+        let process = Command::new("sh")
+            .args(["-c", script])
+            .arg(workspace().join("scripts/rabbitmq-node.sh"))
+            .arg(&self.folder)
+            .args([self.port.to_string(), self.dist_port.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(log)
+            .stderr(errors)
+            .spawn()
+            .expect("a shell");
+        self.process = Some(process);
+        eventually("the node takes connections", || {
+            TcpStream::connect(("127.0.0.1", self.port)).ok()
+        });
+    }
+
+    /// Kills the server as a crash would.
+    pub(crate) fn kill(&mut self) {
+        let pid = std::fs::read_to_string(self.folder.join("pid")).expect("a pid file");
+        run(Command::new("kill").args(["-9", pid.trim()]));
+        if let Some(mut process) = self.process.take() {
+            drop(process.stdin.take());
+            process.wait().expect("it ends");
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("rabbit://guest:guest@127.0.0.1:{}/", self.port)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What `rabbitmqctl` prints as JSON.
+    pub(crate) fn list(&self, arguments: &[&str]) -> Vec<Value> {
+        let output = self.ctl(arguments).arg("--formatter").arg("json").output();
+        let output = output.expect("rabbitmqctl runs");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            panic!("rabbitmqctl {arguments:?}: {error}: {errors}")
+        })
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) {
+        run(&mut self.ctl(arguments));
+    }
+
+    fn ctl(&self, arguments: &[&str]) -> Command {
+        let script = "exec $(ls -d /usr/lib/rabbitmq/lib/*/sbin/rabbitmqctl | tail -n 1) \"$@\"";
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", script, "rabbitmqctl", "-q", "-n"])
+            .arg(format!("endpointd-{}@localhost", self.port))
+            .args(arguments)
+            .env("HOME", &self.folder);
+        command
+    }
+}
+
+impl Drop for Rabbit {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            drop(process.stdin.take());
+            let _ = process.wait();
+        }
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().expect("the command runs");
+    assert!(output.status.success(), "{command:?}: {output:?}");
+}
