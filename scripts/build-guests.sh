@@ -1,31 +1,29 @@
 #!/bin/sh
-# Builds the shipped plugins and the tests' guests, and puts each beside its plugin.toml, ready to
-# be served: target/plugins/NAME/ and target/guests/NAME/.
+# build-guests.sh [FOLDER...]: builds guests and puts each beside its plugin.toml, ready to be served:
+# plugins/NAME in target/plugins/NAME, examples/NAME in target/examples/NAME, and those of the tests
+# in target/guests/NAME. Without folders it builds them all.
 . "$(dirname "$0")/common.sh"
 cd "$(dirname "$0")/.."
 
 # Says which compiler to use, where it is not the usual one.
 [ ! -f "$cache/guest-env" ] || . "$cache/guest-env"
 
+[ $# != 0 ] || set -- plugins/* examples/* tests/guests/*
 packages=""
-for manifest in plugins/*/Cargo.toml tests/guests/*/Cargo.toml; do
-    [ ! -f "$manifest" ] || packages="$packages -p $(basename "$(dirname "$manifest")")"
+for folder in "$@"; do
+    [ ! -f "$folder/Cargo.toml" ] || packages="$packages -p $(basename "$folder")"
 done
 say "Building guests:$(echo "$packages" | sed 's/ -p / /g')"
 # shellcheck disable=SC2086
 cargo build --quiet --profile guest --target wasm32-unknown-unknown $packages
 
-for manifest in plugins/*/plugin.toml tests/guests/*/plugin.toml; do
-    [ -f "$manifest" ] || continue
-    folder="$(dirname "$manifest")"
+for folder in "$@"; do
+    [ -f "$folder/Cargo.toml" ] || continue
     name="$(basename "$folder")"
-    case "$folder" in
-        plugins/*) place="target/plugins/$name" ;;
-        *) place="target/guests/$name" ;;
-    esac
+    place="target/$(basename "$(dirname "$folder")")/$name"
     mkdir -p "$place"
     # By way of a rename, so that whoever reads it never sees half a file.
-    for file in "target/wasm32-unknown-unknown/guest/$name.wasm" "$manifest"; do
+    for file in "target/wasm32-unknown-unknown/guest/$name.wasm" "$folder/plugin.toml"; do
         cp "$file" "$place/.new" && mv "$place/.new" "$place/$(basename "$file")"
     done
 done

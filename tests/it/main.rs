@@ -9,12 +9,14 @@
 //! - `bucket`: what survives a kill
 //! - `shutdown`: what a stop finishes, and what it leaves to others
 //! - `cli`: what a person sees
+//! - `examples`: each example's README, replayed
 //! - `tidy`: the rules of the source
 
 mod agent;
 mod broker;
 mod bucket;
 mod cli;
+mod examples;
 mod interop;
 mod plugin;
 mod rpc;

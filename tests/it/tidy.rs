@@ -98,7 +98,7 @@ fn the_server_never_sees_a_plugin_and_the_plugin_never_sees_a_queue() {
 
 /// Which files of one folder may import which, in reading order: each only from those after it.
 const SIBLINGS: &[(&str, &[&str])] = &[
-    ("cli", &["call", "check", "serve", "exit_code"]),
+    ("cli", &["check", "serve", "call", "exit_code"]),
     ("protocol", &["envelope", "failure", "json", "target"]),
     ("server", &["executor", "dispatcher"]),
     ("transport", &["amqp", "memory", "url"]),

@@ -12,6 +12,8 @@ use super::exit_code;
 use crate::admin::{CallRequest, CallResponse};
 use crate::protocol::json::{self, Json, ObjectWriter};
 
+/// The variable that can be set instead of `--via`.
+pub const VIA: &str = "ENDPOINTD_VIA";
 /// How much longer than the call itself the way to the host may take.
 const HTTP_GRACE: Duration = Duration::from_secs(5);
 
@@ -25,7 +27,7 @@ const HTTP_GRACE: Duration = Duration::from_secs(5);
 )]
 pub struct Call {
     /// The admin listener of the host to go through
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9797")]
+    #[arg(long, env = VIA, value_name = "URL", default_value = "http://127.0.0.1:9797")]
     via: String,
     topic: String,
     method: String,

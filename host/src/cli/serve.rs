@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use toml::Table;
 use tracing::{info, warn};
 
+use super::call::VIA;
 use crate::app::App;
 use crate::config::{Config, ConfigError};
 use crate::telemetry;
@@ -69,7 +70,9 @@ impl Serve {
             .into_iter()
             .filter_map(|(key, value)| Some((key.to_owned(), value.clone()?.into())))
             .collect();
-        Config::load(self.config.as_deref(), std::env::vars(), flags)
+        // That one is for `endpointd call`, which may well be used from the same shell.
+        let environment = std::env::vars().filter(|(name, _)| name != VIA);
+        Config::load(self.config.as_deref(), environment, flags)
     }
 }
 
