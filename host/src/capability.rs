@@ -145,10 +145,7 @@ impl HostState {
         call: CallInfo,
     ) -> Self {
         Self {
-            limits: MemoryLimit {
-                bytes: memory_bytes,
-                exceeded: false,
-            },
+            limits: MemoryLimit::new(memory_bytes),
             call,
             plugin,
             granted,
@@ -186,9 +183,20 @@ pub fn add_to_linker(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
 /// guest makes of a refused allocation is mostly an unspecific trap.
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryLimit {
-    /// For each linear memory.
+    /// For all linear memories of the store together.
     pub bytes: usize,
     pub exceeded: bool,
+    used: usize,
+}
+
+impl MemoryLimit {
+    fn new(bytes: usize) -> Self {
+        Self {
+            bytes,
+            exceeded: false,
+            used: 0,
+        }
+    }
 }
 
 /// Elements of one table; the largest runtime seen, Python's, has 7,689.
@@ -197,12 +205,16 @@ const MAX_TABLE_ELEMENTS: usize = 100_000;
 impl ResourceLimiter for MemoryLimit {
     fn memory_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let fits = desired <= self.bytes;
-        self.exceeded |= !fits;
+        let used = self.used.saturating_add(desired - current);
+        let fits = used <= self.bytes;
+        match fits {
+            true => self.used = used,
+            false => self.exceeded = true,
+        }
         Ok(fits)
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error};
+use tracing::debug;
 
 use self::executor::{Executor, Job};
 use crate::endpoint::Endpoints;
@@ -43,14 +43,7 @@ impl RpcServer {
     /// executor; once that is done, the server is to be closed.
     pub async fn run(mut self, stop: CancellationToken) -> StoppedServer {
         let topic = Arc::<str>::from(self.target.topic.as_str());
-        while let Some(polled) = stop.run_until_cancelled(self.listener.poll()).await {
-            let incoming = match polled {
-                Ok(incoming) => incoming,
-                Err(error) => {
-                    error!(target.topic = %topic, "No longer listening to `{topic}`: {error}");
-                    break;
-                }
-            };
+        while let Some(incoming) = stop.run_until_cancelled(self.listener.poll()).await {
             // Until there is a place for it, the message stays the broker's.
             match stop.run_until_cancelled(self.executor.place()).await {
                 Some(place) => self.executor.start(Job {

@@ -4,6 +4,8 @@ pub mod amqp;
 pub mod memory;
 pub mod url;
 
+use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,8 +37,11 @@ pub trait Transport: Send + Sync {
 /// Consumes the queues it was made for, and goes on doing so when the broker is lost and found.
 #[async_trait]
 pub trait Listener<T>: Send {
-    /// The next message that can be read. What cannot is rejected on the way, without requeueing.
-    async fn poll(&mut self) -> Result<Incoming<T>, TransportError>;
+    /// The next message that can be read, however long it takes to come or to find the broker
+    /// again. What cannot be read is rejected on the way, without requeueing.
+    ///
+    /// Dropping the future loses nothing.
+    async fn poll(&mut self) -> Incoming<T>;
 
     /// Stops consuming, and releases what arrived and was not polled.
     async fn stop(&mut self);
@@ -160,11 +165,13 @@ pub enum TransportError {
 /// The last ids of messages, to drop those that arrive twice (amqpdriver.py: `_MsgIdCache`).
 ///
 /// A message counts as seen when it was acknowledged, not before: one whose acknowledgement was
-/// lost is delivered again, and is then served.
+/// lost is delivered again, and is then served. A keyed hash stands for each id, so that what
+/// senders choose as ids neither takes memory nor collides on purpose.
 #[derive(Debug, Default)]
 pub struct SeenIds {
-    order: std::collections::VecDeque<String>,
-    ids: std::collections::HashSet<String>,
+    order: VecDeque<u64>,
+    hashes: HashSet<u64>,
+    key: RandomState,
 }
 
 impl SeenIds {
@@ -173,14 +180,15 @@ impl SeenIds {
 
     /// Remembers `id`; false if it was remembered already, which does not refresh its place.
     pub fn insert(&mut self, id: &str) -> bool {
-        if !self.ids.insert(id.to_owned()) {
+        let hash = self.key.hash_one(id);
+        if !self.hashes.insert(hash) {
             return false;
         }
-        self.order.push_back(id.to_owned());
+        self.order.push_back(hash);
         if self.order.len() > Self::CAPACITY
             && let Some(oldest) = self.order.pop_front()
         {
-            self.ids.remove(&oldest);
+            self.hashes.remove(&oldest);
         }
         true
     }

@@ -92,7 +92,7 @@ impl ReplyWaiter {
             }
         };
         self.listening.send_replace(true);
-        while let Some(Ok(incoming)) = stop.run_until_cancelled(listener.poll()).await {
+        while let Some(incoming) = stop.run_until_cancelled(listener.poll()).await {
             // A reply that is not acknowledged comes again; the second time nobody waits for it.
             let (reply, accepted) = incoming.accept().await;
             if accepted == Accepted::Served {

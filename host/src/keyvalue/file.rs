@@ -152,33 +152,41 @@ impl Writer {
 
     /// Applies the batch in order and answers each write once all are on disk.
     fn flush(&self, batch: Vec<Write>) {
-        let mut answers = Vec::with_capacity(batch.len());
-        let mut waiting = Vec::with_capacity(batch.len());
-        let apply = || -> Result<(), redb::Error> {
-            let transaction = self.database.begin_write()?;
-            {
-                let mut table = transaction.open_table(VALUES)?;
-                for write in batch {
-                    answers.push(apply(&mut table, &write.key, write.change)?);
-                    waiting.push(write.done);
-                }
-            }
-            transaction.commit()?;
-            Ok(())
-        };
-        let outcome = apply();
-        // Whoever waits on a write that was not reached hears that from its closed channel.
-        for (done, answer) in waiting.into_iter().zip(answers) {
-            let answer = match &outcome {
-                Ok(()) => answer,
-                Err(error) => Err(KeyValueError::File {
+        let (changes, waiting): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .map(|write| ((write.key, write.change), write.done))
+            .unzip();
+        let answers = match self.apply_all(changes) {
+            Ok(answers) => answers,
+            Err(error) => {
+                let failed = KeyValueError::File {
                     path: self.path.to_string(),
                     reason: error.to_string(),
-                }),
-            };
+                };
+                vec![Err(failed); waiting.len()]
+            }
+        };
+        for (done, answer) in waiting.into_iter().zip(answers) {
             // A caller that has given up does not want it.
             let _ = done.send(answer);
         }
+    }
+
+    /// One transaction, on disk when this returns. Each write has an answer of its own.
+    fn apply_all(
+        &self,
+        changes: Vec<(String, Change)>,
+    ) -> Result<Vec<Result<Written, KeyValueError>>, redb::Error> {
+        let transaction = self.database.begin_write()?;
+        let mut answers = Vec::with_capacity(changes.len());
+        {
+            let mut table = transaction.open_table(VALUES)?;
+            for (key, change) in changes {
+                answers.push(apply(&mut table, &key, change)?);
+            }
+        }
+        transaction.commit()?;
+        Ok(answers)
     }
 }
 

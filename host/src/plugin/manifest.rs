@@ -51,7 +51,7 @@ pub enum Instances {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Each linear memory of an instance.
+    /// All linear memories of an instance together.
     pub memory_mib: u32,
     /// From start to reply by the clock on the wall; computing is bounded by the same.
     pub timeout_ms: u32,

@@ -159,7 +159,7 @@ struct MemoryListener<T> {
 
 #[async_trait]
 impl<T: Message> Listener<T> for MemoryListener<T> {
-    async fn poll(&mut self) -> Result<Incoming<T>, TransportError> {
+    async fn poll(&mut self) -> Incoming<T> {
         loop {
             let arrived = self.broker.arrived.notified();
             let Some((queue, stored)) = self.broker.take(&self.queues) else {
@@ -176,7 +176,7 @@ impl<T: Message> Listener<T> for MemoryListener<T> {
                         stored,
                     });
                     let seen = Arc::clone(&self.seen);
-                    return Ok(Incoming::new(message, expires_in, delivery, seen));
+                    return Incoming::new(message, expires_in, delivery, seen);
                 }
                 Err(error) => {
                     warn!(queue.name = %queue, %error, "Rejected a message: {error}");

@@ -150,7 +150,7 @@ fn decode<T: Message>(delivery: &AmqpDelivery) -> Result<T, EnvelopeError> {
 
 #[async_trait]
 impl<T: Message> Listener<T> for AmqpListener<T> {
-    async fn poll(&mut self) -> Result<Incoming<T>, TransportError> {
+    async fn poll(&mut self) -> Incoming<T> {
         loop {
             let Some(consuming) = &mut self.consuming else {
                 self.restart().await;
@@ -181,7 +181,7 @@ impl<T: Message> Listener<T> for AmqpListener<T> {
                         .map(Duration::from_millis);
                     let delivery = Box::new(Unaccepted(delivery.acker));
                     let seen = Arc::clone(&self.seen);
-                    return Ok(Incoming::new(message, expires_in, delivery, seen));
+                    return Incoming::new(message, expires_in, delivery, seen);
                 }
                 Err(error) => {
                     let queue = delivery.routing_key.as_str();
