@@ -3,7 +3,9 @@
 
 CARGO ?= cargo
 BROKER ?= memory
-ENDPOINTD = target/debug/endpointd
+
+# Scripts and tests look for what was built in target/.
+unexport CARGO_TARGET_DIR
 
 .PHONY: help build plugins demo test lint format setup setup-rabbitmq setup-peers
 

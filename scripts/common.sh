@@ -24,7 +24,8 @@ apt_install() {
             "install the equivalent of: $*"
     fi
     if [ "$(id -u)" != 0 ]; then
-        needs "$purpose is missing." "sudo apt-get install -y --no-install-recommends $*"
+        needs "$purpose is missing." \
+            "sudo sh -c 'apt-get update && apt-get install -y --no-install-recommends $*'"
     fi
     say "Installing $purpose: $*"
     log="$cache/apt.log"

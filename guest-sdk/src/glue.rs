@@ -230,9 +230,10 @@ mod exports {
         std::panic::set_hook(Box::new(|panic| log::error(panic.to_string())));
     }
 
-    /// The first two numbers of a version; what is no number counts as 0.
+    /// The first two numbers of a version, as Python's `int` reads them; what is none counts as 0.
     fn version(text: &str) -> (u32, u32) {
-        let mut parts = text.split('.').map(|part| part.trim().parse().unwrap_or(0));
+        let number = |part: &str| part.trim().replace('_', "").parse().unwrap_or(0);
+        let mut parts = text.split('.').map(number);
         (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
     }
 }

@@ -1,16 +1,18 @@
 //! The admin listener, over HTTP.
 //!
 //! - `GET /live`: the process runs
-//! - `GET /ready`: 200 while topics are served, 503 before and while draining
+//! - `GET /ready`: 200 while topics are served, 503 while draining; no answer before
 //! - `POST /call`: calls a method over the transport; only where the listener is on loopback
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::http::StatusCode;
+use axum::http::header::HOST;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -26,7 +28,7 @@ use crate::protocol::json;
 #[derive(Clone)]
 pub struct Admin {
     pub client: Arc<RpcClient>,
-    /// Cancelled while there is nothing ready to serve.
+    /// Cancelled when the host stops.
     pub draining: CancellationToken,
     /// The exchange of a call that names none.
     pub exchange: String,
@@ -81,8 +83,9 @@ impl Admin {
         let routes = Router::new()
             .route("/live", get(|| async { "live\n" }))
             .route("/ready", get(ready));
-        // Whoever reaches it can call anything, so it is for this machine only. A web page
-        // cannot: it may not send JSON to another origin without asking first.
+        // Whoever reaches it can call anything, so it is for this machine only. A web page in a
+        // browser here cannot: it may not send JSON to another origin without asking first, and
+        // one whose own name was made to mean this machine is known by that name.
         let routes = match address.ip().is_loopback() {
             true => routes.route("/call", post(call)),
             false => routes,
@@ -100,8 +103,13 @@ async fn ready(State(admin): State<Admin>) -> Response {
 
 async fn call(
     State(admin): State<Admin>,
+    headers: HeaderMap,
     request: Result<Json<CallRequest>, JsonRejection>,
 ) -> Response {
+    if !is_local(&headers) {
+        let error = CallResponse::Error("call by an address of this machine".to_owned());
+        return (StatusCode::FORBIDDEN, Json(error)).into_response();
+    }
     let request = match request {
         Ok(Json(request)) => request,
         Err(rejection) => {
@@ -145,10 +153,26 @@ async fn call(
                 CallError::NoServer(_) => StatusCode::NOT_FOUND,
                 CallError::Context(_) => StatusCode::UNPROCESSABLE_ENTITY,
                 CallError::TooMany => StatusCode::TOO_MANY_REQUESTS,
+                CallError::Stopped => StatusCode::SERVICE_UNAVAILABLE,
                 CallError::Remote(_) | CallError::Transport(_) => StatusCode::BAD_GATEWAY,
             };
             (status, CallResponse::Error(error.to_string()))
         }
     };
     (status, Json(body)).into_response()
+}
+
+/// Whether the request was addressed to this machine as itself, and not by a name that somebody
+/// else may have pointed here.
+fn is_local(headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let Some(authority) = host.and_then(|host| host.parse::<Authority>().ok()) else {
+        return false;
+    };
+    let name = authority.host();
+    let address = name
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>();
+    name == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }

@@ -41,6 +41,8 @@ pub struct App {
     admin: Option<TcpListener>,
     /// Running requests.
     requests: TaskTracker,
+    /// Cancelled when the stop begins.
+    stopping: CancellationToken,
     ready_lines: Vec<String>,
 }
 
@@ -49,7 +51,7 @@ impl App {
     /// `workers`; everything that talks to the broker runs where this is called.
     pub async fn build(config: Config, workers: Handle) -> anyhow::Result<Self> {
         let url = config.transport_url()?;
-        let engine = PluginEngine::new(config.executor_pool_size)
+        let engine = PluginEngine::new()
             .map_err(|error| anyhow::anyhow!("cannot set up WebAssembly: {error:#}"))?;
         let buckets = open_buckets(&config)?;
         let loader = PluginLoader::new(engine, buckets)
@@ -65,12 +67,7 @@ impl App {
             }
         };
         let requests = TaskTracker::new();
-        let executor = Arc::new(Executor::new(
-            config.executor_pool_size,
-            Arc::clone(&transport),
-            requests.clone(),
-            workers,
-        ));
+        let stopping = CancellationToken::new();
         let mut servers = Vec::new();
         let mut ready_lines = Vec::new();
         for (topic, endpoints) in catalog.by_topic() {
@@ -82,7 +79,14 @@ impl App {
             let listener = transport.listen(&target).await?;
             ready_lines.push(ready_line(&target, &endpoints, &url));
             let (_, endpoints) = watch::channel(endpoints);
-            let executor = Arc::clone(&executor);
+            // One pool a topic, as upstream has it: one that is busy leaves the others alone.
+            let executor = Arc::new(Executor::new(
+                config.executor_pool_size,
+                Arc::clone(&transport),
+                requests.clone(),
+                workers.clone(),
+                stopping.clone(),
+            ));
             servers.push(RpcServer::new(target, listener, endpoints, executor));
         }
         Ok(Self {
@@ -92,6 +96,7 @@ impl App {
             servers,
             admin,
             requests,
+            stopping,
             ready_lines,
         })
     }
@@ -109,7 +114,7 @@ impl App {
     /// Serves until `stop` completes, then finishes what was accepted; when `stop` completes a
     /// second time, that is cut short.
     pub async fn run(self, mut stop: impl AsyncFnMut()) -> anyhow::Result<()> {
-        let draining = CancellationToken::new();
+        let draining = self.stopping;
         // The client and the admin listener are needed until the last reply is sent.
         let drained = CancellationToken::new();
         let (servers, others) = (TaskTracker::new(), TaskTracker::new());
@@ -152,6 +157,8 @@ impl App {
             for server in stopped {
                 server.close().await;
             }
+            // Ends the client first, so that no request of the admin listener waits for a reply that
+            // cannot come.
             drained.cancel();
             others.close();
             others.wait().await;

@@ -144,13 +144,15 @@ impl HostState {
         memory_bytes: usize,
         call: CallInfo,
     ) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_RESOURCES);
         Self {
             limits: MemoryLimit::new(memory_bytes),
             call,
             plugin,
             granted,
             config,
-            table: ResourceTable::new(),
+            table,
             // No arguments, environment, folders, network or standard streams.
             wasi: WasiCtx::builder().build(),
         }
@@ -199,16 +201,19 @@ impl MemoryLimit {
     }
 }
 
-/// Elements of one table; the largest runtime seen, Python's, has 7,689.
-const MAX_TABLE_ELEMENTS: usize = 100_000;
+/// Handles of one store to what the host keeps for it.
+const MAX_RESOURCES: usize = 1000;
 
 impl ResourceLimiter for MemoryLimit {
     fn memory_growing(
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false); // Refused by the guest's own declaration: nothing is used.
+        }
         let used = self.used.saturating_add(desired - current);
         let fits = used <= self.bytes;
         match fits {
@@ -221,10 +226,10 @@ impl ResourceLimiter for MemoryLimit {
     fn table_growing(
         &mut self,
         _current: usize,
-        desired: usize,
+        _desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= MAX_TABLE_ELEMENTS)
+        Ok(true) // The engine's pool has a bound for each table.
     }
 }
 

@@ -125,8 +125,15 @@ impl Config {
                 continue;
             };
             let path = key.to_ascii_lowercase();
-            if set(&mut table, &path, &value).is_err() {
-                unknown.push(format!("{name} sets nothing: there is no key `{path}`"));
+            match set(&mut table, &path, &value) {
+                Ok(()) => {}
+                Err(error) if error.is_unknown_key() => {
+                    unknown.push(format!("{name} sets nothing: there is no key `{path}`"));
+                }
+                Err(source) => {
+                    let origin = format!("the variable {name}");
+                    return Err(ConfigError::Document { origin, source });
+                }
             }
         }
         for (key, value) in flags {
@@ -175,7 +182,10 @@ impl Config {
             () if !(1..=10_000).contains(&self.executor_pool_size) => {
                 "`executor_pool_size` must be between 1 and 10000"
             }
-            () if self.host.is_empty() => "`host` is empty: name this server",
+            () if !(1..=100).contains(&self.host.len()) => "`host` must have 1 to 100 bytes",
+            () if !(1..=255).contains(&self.control_exchange.len()) => {
+                "`control_exchange` must have 1 to 255 bytes"
+            }
             () if self.rpc_response_timeout_s == 0 => "`rpc_response_timeout_s` must not be 0",
             () => return Ok(()),
         };
@@ -225,21 +235,19 @@ fn rebase(table: &mut Table, folder: &Path) {
     }
 }
 
-/// Sets a key from a variable: `admin__listen` is `listen` in `[admin]`. Fails for a key that
-/// does not exist.
+/// Sets a key from a variable: `admin__listen` is `listen` in `[admin]`.
 fn set(table: &mut Table, path: &str, text: &str) -> Result<(), DocumentError> {
-    let value = text.parse::<Value>().unwrap_or_else(|_| text.into());
-    let as_typed = insert(table.clone(), path, value);
-    let as_text = || insert(table.clone(), path, text.into());
-    // `host = 123` is a number to TOML but a name to us: what is known decides.
-    let typed_fits = document::from_table::<Config>(as_typed.clone()).is_ok();
-    let chosen = if typed_fits { as_typed } else { as_text() };
-    if let Err(error) = document::from_table::<Config>(chosen.clone())
-        && error.to_string().starts_with("unknown key")
-    {
-        return Err(error);
+    let as_text = insert(table.clone(), path, text.into());
+    // `host = 123` is a number to TOML but a name to us: what fits decides.
+    if let Ok(value) = text.parse::<Value>() {
+        let as_typed = insert(table.clone(), path, value);
+        if document::from_table::<Config>(as_typed.clone()).is_ok() {
+            *table = as_typed;
+            return Ok(());
+        }
     }
-    *table = chosen;
+    document::from_table::<Config>(as_text.clone())?;
+    *table = as_text;
     Ok(())
 }
 
@@ -312,7 +320,13 @@ mod tests {
     #[test]
     fn a_wrong_value_in_a_variable_is_an_error() {
         let error = load("", &[("ENDPOINTD_EXECUTOR_POOL_SIZE", "many")]).expect_err("wrong");
-        assert!(error.to_string().contains("many"), "{error}");
+        assert_eq!(
+            error.to_string(),
+            "the variable ENDPOINTD_EXECUTOR_POOL_SIZE: invalid type: expected usize"
+        );
+        // Set by mistake to what belongs elsewhere: nothing of it is repeated.
+        let error = load("", &[("ENDPOINTD_RABBIT", "rabbit://u:hidden@h")]).expect_err("wrong");
+        assert!(!error.to_string().contains("hidden"), "{error}");
     }
 
     #[test]

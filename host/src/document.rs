@@ -9,6 +9,15 @@ use serde::de::DeserializeOwned;
 #[error("{0}")]
 pub struct DocumentError(String);
 
+impl DocumentError {
+    /// Whether it is about a key that does not exist, rather than about a value.
+    pub fn is_unknown_key(&self) -> bool {
+        self.0.contains(UNKNOWN_KEY)
+    }
+}
+
+const UNKNOWN_KEY: &str = "unknown key `";
+
 /// Reads `text` into `T`, which must refuse unknown fields.
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, DocumentError> {
     toml::from_str(text).map_err(|error| DocumentError(explain(&error, Some(text))))
@@ -43,17 +52,28 @@ fn explain(error: &toml::de::Error, text: Option<&str>) -> String {
     // serde's wording: "unknown field `x`, expected one of `a`, `b`".
     let mut quoted = message.split('`').skip(1).step_by(2);
     if !message.starts_with("unknown field") {
-        return format!("{line}{message}");
+        return format!("{line}{}", without_value(message));
     }
     let word = quoted.next().unwrap_or_default();
     match nearest(word, quoted) {
-        Some(name) => format!("{line}unknown key `{word}`: did you mean `{name}`?"),
+        Some(name) => format!("{line}{UNKNOWN_KEY}{word}`: did you mean `{name}`?"),
         None => {
             let expected = message
                 .split_once("expected")
                 .map_or("", |(_, known)| known);
-            format!("{line}unknown key `{word}`: expected{expected}")
+            format!("{line}{UNKNOWN_KEY}{word}`: expected{expected}")
         }
+    }
+}
+
+/// serde repeats a text that is wrong where it is, and that may be a URL with a password.
+fn without_value(message: &str) -> String {
+    match (
+        message.split_once(": string \""),
+        message.rsplit_once("\", expected "),
+    ) {
+        (Some((problem, _)), Some((_, expected))) => format!("{problem}: expected {expected}"),
+        _ => message.to_owned(),
     }
 }
 
@@ -95,7 +115,7 @@ mod tests {
     fn a_wrong_type_names_its_line() {
         check(
             "memory_mib = \"much\"\ntimeout_ms = 2",
-            "line 1: invalid type: string \"much\", expected u32",
+            "line 1: invalid type: expected u32",
         );
     }
 }

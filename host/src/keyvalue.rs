@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 /// How many keys one page of a listing holds.
 pub const KEYS_PER_PAGE: usize = 1000;
@@ -34,11 +35,21 @@ pub enum Change {
     Delete,
     /// Adds to a decimal number; a missing one is 0.
     Increment(i64),
-    /// Sets `value` if the key still holds `expected`.
+    /// Sets `value` if the key still holds the value that has this fingerprint, or none.
     Swap {
-        expected: Option<Vec<u8>>,
+        expected: Option<Fingerprint>,
         value: Vec<u8>,
     },
+}
+
+/// Stands for a value that a guest has read: what the host keeps for it does not grow with it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    pub fn of(value: &[u8]) -> Self {
+        Self(Sha256::digest(value).into())
+    }
 }
 
 /// What a change came to.
@@ -66,7 +77,7 @@ impl Change {
                     Written::Number(sum),
                 )
             }
-            Self::Swap { expected, value } if expected.as_deref() == current => {
+            Self::Swap { expected, value } if expected == current.map(Fingerprint::of) => {
                 (NewValue::Set(value), Written::Done)
             }
             Self::Swap { .. } => {
@@ -166,7 +177,7 @@ pub struct OpenBucket(pub Arc<dyn KeyValue>);
 pub struct PendingSwap {
     pub bucket: OpenBucket,
     pub key: String,
-    pub expected: Option<Vec<u8>>,
+    pub expected: Option<Fingerprint>,
 }
 
 #[cfg(test)]
@@ -224,7 +235,7 @@ mod tests {
     async fn a_swap_needs_the_value_it_was_made_for_on_every_backend() {
         for (name, bucket, _folder) in backends() {
             let swap = |expected: Option<&str>, value: &str| Change::Swap {
-                expected: expected.map(|text| text.as_bytes().to_vec()),
+                expected: expected.map(|text| Fingerprint::of(text.as_bytes())),
                 value: value.as_bytes().to_vec(),
             };
             let first = bucket.write("k", swap(None, "a")).await;

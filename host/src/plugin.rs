@@ -34,6 +34,7 @@ const TARGETS_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a plugin's answer about itself may be at most.
 const MAX_TARGETS: usize = 100;
 const MAX_METHODS: usize = 1000;
+const MAX_NAME_BYTES: usize = 255;
 
 /// Makes plugins of folders.
 pub struct PluginLoader {
@@ -110,7 +111,7 @@ impl PluginLoader {
             concurrency: Semaphore::new(manifest.limits.concurrency.into()),
             digest: artifact.sha256,
             host_started: self.host_started,
-            _engine: Arc::clone(&self.engine),
+            engine: Arc::clone(&self.engine),
             granted,
             manifest,
             name,
@@ -186,8 +187,8 @@ struct Parts {
     pre: EndpointPre<HostState>,
     concurrency: Semaphore,
     host_started: SystemTime,
-    /// Kept for its ticker: without it no guest is ever interrupted.
-    _engine: Arc<PluginEngine>,
+    /// Also kept for its ticker: without it no guest is ever interrupted.
+    engine: Arc<PluginEngine>,
 }
 
 impl Plugin {
@@ -221,6 +222,7 @@ impl Plugin {
 
 impl Parts {
     async fn ask_targets(&self) -> Result<Vec<EndpointTarget>, LoadError> {
+        let _place = self.engine.place().await;
         let state = self.state(no_call(self.host_started));
         let targets = instance::targets(&self.pre, state, TARGETS_TIMEOUT).await?;
         checked_targets(targets)
@@ -239,20 +241,21 @@ impl Parts {
     async fn answer(&self, call: Call<'_>) -> Result<Json, Failure> {
         let limits = &self.manifest.limits;
         let deadline = call.deadline;
-        let place = match deadline {
-            None => self.concurrency.acquire().await,
-            Some(deadline) => {
-                let waiting = self.concurrency.acquire();
-                match tokio::time::timeout_at(deadline.into(), waiting).await {
-                    Ok(place) => place,
-                    Err(_) => {
-                        debug!("Dropped a call whose caller gave up before there was a place");
-                        return Err(self.failure("PluginBusy", "no instance was free in time"));
-                    }
+        let waiting = async { (self.concurrency.acquire().await, self.engine.place().await) };
+        let places = match deadline {
+            None => waiting.await,
+            Some(deadline) => match tokio::time::timeout_at(deadline.into(), waiting).await {
+                Ok(places) => places,
+                Err(_) => {
+                    debug!("Dropped a call whose caller gave up before there was a place");
+                    return Err(self.failure("PluginBusy", "no instance was free in time"));
                 }
-            }
+            },
         };
-        let _place = place.expect("a plugin's semaphore is never closed");
+        let _places = (
+            places.0.expect("a plugin's semaphore is never closed"),
+            places.1,
+        );
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let limit = left.map_or(limits.timeout(), |left| left.min(limits.timeout()));
         let request = types::Request {
@@ -299,7 +302,7 @@ impl Parts {
         if !failure.expected {
             debug!(
                 plugin.name = &*self.name,
-                "Plugin `{}` failed with {}.{}", self.name, failure.module, failure.class
+                "Plugin `{}` failed with {:?}.{:?}", self.name, failure.module, failure.class
             );
         }
         let parts = [&failure.class, &failure.module, &failure.message];
@@ -382,6 +385,13 @@ fn checked_targets(targets: Vec<types::Target>) -> Result<Vec<EndpointTarget>, L
             targets.len()
         )));
     }
+    let namespaces = targets
+        .iter()
+        .filter_map(|target| target.namespace.as_ref());
+    let names = namespaces.chain(targets.iter().flat_map(|target| &target.methods));
+    if let Some(bad) = names.into_iter().find(|name| !is_printable(name)) {
+        return Err(invalid(format!("{bad:?} is no name that can be shown")));
+    }
     let checked = |target: types::Target| -> Result<_, InvalidVersion> {
         Ok(EndpointTarget {
             version: target.version.parse()?,
@@ -391,6 +401,12 @@ fn checked_targets(targets: Vec<types::Target>) -> Result<Vec<EndpointTarget>, L
     };
     let targets = targets.into_iter().map(checked).collect::<Result<_, _>>();
     targets.map_err(|error| invalid(error.to_string()))
+}
+
+/// Names of plugins are shown to operators, in ready lines and by `check`: they must not be able to
+/// look like something else there.
+fn is_printable(name: &str) -> bool {
+    name.len() <= MAX_NAME_BYTES && !name.chars().any(char::is_control)
 }
 
 /// What `call-info` says outside of any request.

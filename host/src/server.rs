@@ -4,6 +4,7 @@
 pub mod dispatcher;
 pub mod executor;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -15,6 +16,11 @@ use crate::endpoint::Endpoints;
 use crate::protocol::envelope::Request;
 use crate::protocol::target::ServerTarget;
 use crate::transport::Listener;
+
+/// Messages of one topic that may wait in this host for a place. They are polled so that the time
+/// of their callers is counted from their arrival, and are still the broker's: unacknowledged, and
+/// released at a stop. The transport's prefetch is the tighter bound where it has one.
+const WAITING_MESSAGES: usize = 64;
 
 /// One target being served.
 pub struct RpcServer {
@@ -43,19 +49,32 @@ impl RpcServer {
     /// executor; once that is done, the server is to be closed.
     pub async fn run(mut self, stop: CancellationToken) -> StoppedServer {
         let topic = Arc::<str>::from(self.target.topic.as_str());
-        while let Some(incoming) = stop.run_until_cancelled(self.listener.poll()).await {
-            // Until there is a place for it, the message stays the broker's.
-            match stop.run_until_cancelled(self.executor.place()).await {
-                Some(place) => self.executor.start(Job {
-                    place,
-                    incoming,
-                    topic: Arc::clone(&topic),
-                    endpoints: self.endpoints.borrow().clone(),
-                }),
-                None => incoming.release().await,
+        let mut waiting = VecDeque::new();
+        loop {
+            tokio::select! {
+                // In this order: a stop is seen however much arrives, and what waits goes first.
+                biased;
+                () = stop.cancelled() => break,
+                place = self.executor.place(), if !waiting.is_empty() => {
+                    if let Some(incoming) = waiting.pop_front() {
+                        self.executor.start(Job {
+                            place,
+                            incoming,
+                            topic: Arc::clone(&topic),
+                            endpoints: self.endpoints.borrow().clone(),
+                        });
+                    }
+                }
+                incoming = self.listener.poll(), if waiting.len() < WAITING_MESSAGES => {
+                    waiting.push_back(incoming);
+                }
             }
         }
         debug!(target.topic = %topic, "Stopping to consume `{topic}`");
+        // The last first, since each goes back to the front of its queue.
+        while let Some(incoming) = waiting.pop_back() {
+            incoming.release().await;
+        }
         self.listener.stop().await;
         StoppedServer(self.listener)
     }

@@ -158,8 +158,6 @@ pub enum TransportError {
     TimedOut,
     #[error("queue `{0}` is full")]
     QueueFull(String),
-    #[error("the transport is closed")]
-    Closed,
 }
 
 /// The last ids of messages, to drop those that arrive twice (amqpdriver.py: `_MsgIdCache`).

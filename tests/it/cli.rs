@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::guests::{bare_module_returning, shipped};
 use crate::support::host::{Host, Setup};
-use crate::support::{rabbit, unique, workspace};
+use crate::support::{rabbit, unique};
 
 fn endpointd(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_endpointd"));
@@ -64,22 +64,12 @@ fn a_start_that_cannot_be_ends_in_one_clear_line() {
 
     let used = memory().probe("t").start();
     let address = used.admin_url().replace("http://", "");
-    let text = format!("ENDPOINTD_ADMIN__LISTEN={address}");
-    let taken = Command::new("env")
-        .arg(text)
-        .args([
-            env!("CARGO_BIN_EXE_endpointd"),
-            "serve",
-            "--transport-url",
-            "memory://",
-        ])
-        .args([
-            "--plugins",
-            &format!("{}", workspace().join("target/none").display()),
-        ])
-        .output()
-        .expect("it runs");
-    assert_eq!(taken.status.code(), Some(1));
+    let taken = memory().probe("t").admin(&address).run_to_end();
+    let line = last_line(&taken);
+    assert!(
+        line.contains(&format!("the admin listener cannot have {address}")),
+        "{line}"
+    );
 }
 
 #[test]
@@ -239,6 +229,13 @@ fn the_call_gateway_takes_json_only() {
         .header("content-type", "text/plain")
         .send(&body);
     assert_eq!(response.expect("an answer").status(), 415);
+    // A page whose own name was pointed at this machine.
+    let rebound = agent
+        .post(&url)
+        .header("host", "evil.example:9797")
+        .header("content-type", "application/json")
+        .send(&body);
+    assert_eq!(rebound.expect("an answer").status(), 403);
     let status = |path: &str| {
         let url = format!("{}{path}", host.admin_url());
         agent.get(&url).call().expect("an answer").status().as_u16()

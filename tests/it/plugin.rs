@@ -1,11 +1,13 @@
 //! Guests that misbehave, and files that are no plugins: each is its caller's failure or its
 //! operator's clear line, and nobody else's problem.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::json;
 
 use crate::support::guests::{
-    bare_module, bare_module_counting, bare_module_importing, bare_module_returning,
-    bare_module_with_targets, probe,
+    bare_module, bare_module_counting, bare_module_importing, bare_module_named,
+    bare_module_returning, bare_module_with_targets, probe,
 };
 use crate::support::host::{Host, Setup};
 
@@ -52,16 +54,26 @@ fn an_endless_loop_is_a_failure_after_its_time() {
 }
 
 #[test]
-fn endless_loops_on_every_core_delay_nobody_for_good() {
+fn endless_loops_delay_nobody_on_another_topic_for_good() {
+    // More of them than a pool has places, on every core.
+    const CALLS: usize = 100;
     let spin = bare_module("(loop $again (br $again)) unreachable");
-    let host = beside_the_probe(&spin, "[limits]\ntimeout_ms = 3000");
+    let host = beside_the_probe(&spin, "[limits]\ntimeout_ms = 500");
+    let done = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| host.failure("bad", "run", json!({})));
+        for _ in 0..CALLS {
+            scope.spawn(|| {
+                assert_eq!(host.failure("bad", "run", json!({})).0, "PluginTimeout");
+                done.fetch_add(1, Ordering::Relaxed);
+            });
         }
         for _ in 0..50 {
             assert_eq!(host.result("good", "add", json!({"a": 1})), 2);
         }
+        assert!(
+            done.load(Ordering::Relaxed) < CALLS,
+            "they were over: it shows nothing"
+        );
     });
 }
 
@@ -253,6 +265,9 @@ fn what_a_plugin_says_of_itself_is_checked() {
     );
     let trap = bare_module_with_targets("unreachable");
     check_refused(Some(&trap), MANIFEST, "asked for its targets, it trapped");
+    // A name that would write lines of its own to the terminal.
+    let forged = bare_module_named("x\\0aready: y");
+    check_refused(Some(&forged), MANIFEST, "is no name that can be shown");
     // The list at 104 is empty.
     let nothing = bare_module_with_targets("i32.const 104");
     check_refused(Some(&nothing), MANIFEST, "it serves no method");

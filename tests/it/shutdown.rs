@@ -62,6 +62,45 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
+fn a_stop_is_seen_with_a_full_pool_and_messages_waiting() {
+    for url in ["memory://".to_owned(), rabbit::shared().url()] {
+        let topic = unique("full");
+        let setup = Setup::new(&url)
+            .settings("executor_pool_size = 1")
+            .probe(&topic);
+        let mut host = setup.start();
+        let answers = std::thread::scope(|scope| {
+            let callers: Vec<_> = (0..20)
+                .map(|_| {
+                    let spin = json!({"topic": topic, "method": "spin", "args": {"ms": 300}});
+                    scope.spawn(|| host.try_call_with(spin))
+                })
+                .collect();
+            std::thread::sleep(Duration::from_millis(450));
+            host.terminate();
+            callers
+                .into_iter()
+                .map(|caller| caller.join().expect("no panic"))
+                .collect::<Vec<_>>()
+        });
+        assert!(host.wait().success(), "{}", host.log());
+        // What was accepted is answered; whoever waited for the rest is told at once.
+        let served = answers
+            .iter()
+            .flatten()
+            .filter(|answer| answer["result"] == 300)
+            .count();
+        let told = answers
+            .iter()
+            .flatten()
+            .filter(|answer| answer["error"] == "the host is stopping")
+            .count();
+        assert!((1..=4).contains(&served), "{answers:?}");
+        assert_eq!(served + told, 20, "{answers:?}");
+    }
+}
+
+#[test]
 fn a_stop_without_work_is_quick_and_successful() {
     for url in ["memory://".to_owned(), rabbit::shared().url()] {
         let mut host = Setup::new(&url).probe(&unique("idle")).start();

@@ -21,7 +21,7 @@ const LAYERS: &[&[&str]] = &[
     &["cli"],
 ];
 
-/// The two imports inside a layer that are not between parent and child.
+/// The import inside a layer that is not between parent and child.
 const EXCEPTIONS: &[(&str, &str)] = &[
     // `app` starts the admin listener.
     ("app", "admin"),

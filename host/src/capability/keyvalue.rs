@@ -5,7 +5,9 @@ use wasmtime::component::Resource;
 use super::HostState;
 use crate::bindings::wasi::keyvalue::atomics::{self, CasError};
 use crate::bindings::wasi::keyvalue::store::{self, Error, KeyResponse};
-use crate::keyvalue::{Change, KEYS_PER_PAGE, KeyValueError, OpenBucket, PendingSwap, Written};
+use crate::keyvalue::{
+    Change, Fingerprint, KEYS_PER_PAGE, KeyValueError, OpenBucket, PendingSwap, Written,
+};
 
 type Bucket = Resource<OpenBucket>;
 type Cas = Resource<PendingSwap>;
@@ -125,7 +127,7 @@ impl atomics::Host for HostState {
                 let retry = self.table.push(PendingSwap {
                     bucket,
                     key,
-                    expected: current.clone(),
+                    expected: current.as_deref().map(Fingerprint::of),
                 })?;
                 Ok(Err(CasError::CasFailed((retry, current))))
             }
@@ -154,7 +156,7 @@ impl atomics::HostCas for HostState {
         let cas = self.table.push(PendingSwap {
             bucket,
             key,
-            expected: current.clone(),
+            expected: current.as_deref().map(Fingerprint::of),
         })?;
         Ok(Ok((cas, current)))
     }

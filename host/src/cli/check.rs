@@ -27,7 +27,7 @@ impl Check {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let setting_up =
             |error: wasmtime::Error| anyhow::anyhow!("cannot set up WebAssembly: {error:#}");
-        let engine = PluginEngine::new(1).map_err(setting_up)?;
+        let engine = PluginEngine::new().map_err(setting_up)?;
         let loader = PluginLoader::new(engine, Buckets::default()).map_err(setting_up)?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)

@@ -12,22 +12,35 @@ use uuid::Uuid;
 
 use crate::protocol::envelope::{RemoteFailure, Reply};
 use crate::protocol::json::Json;
-use crate::transport::{Accepted, Transport};
+use crate::transport::{Accepted, Listener, Transport};
 
 /// Calls that may wait at the same time.
 const WAITING_CALLS: usize = 100_000;
 /// The pause before a reply queue that could not be declared is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-type Outcome = Result<Json, RemoteFailure>;
+/// What a reply says.
+pub type Outcome = Result<Json, RemoteFailure>;
 
 /// Hands replies to those who wait for them.
 pub struct ReplyWaiter {
     queue: String,
     waiting: Mutex<HashMap<String, oneshot::Sender<Outcome>>>,
     wanted: Notify,
-    listening: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
 }
+
+/// Whether replies are received.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    NotYet,
+    Listening,
+    Stopped,
+}
+
+/// No reply will come any more: the host is stopping.
+#[derive(Debug)]
+pub struct Stopped;
 
 impl Default for ReplyWaiter {
     fn default() -> Self {
@@ -35,7 +48,7 @@ impl Default for ReplyWaiter {
             queue: format!("reply_{}", Uuid::new_v4().simple()),
             waiting: Mutex::default(),
             wanted: Notify::new(),
-            listening: watch::Sender::new(false),
+            phase: watch::Sender::new(Phase::NotYet),
         }
     }
 }
@@ -47,14 +60,17 @@ impl ReplyWaiter {
     }
 
     /// Waits until replies are received. The first call is what makes the queue.
-    pub async fn listening(&self) {
+    pub async fn listening(&self) -> Result<(), Stopped> {
         self.wanted.notify_one();
-        // The sender lives in self, so it cannot be gone.
-        let _ = self
-            .listening
-            .subscribe()
-            .wait_for(|listening| *listening)
-            .await;
+        let mut phase = self.phase.subscribe();
+        match phase
+            .wait_for(|phase| *phase != Phase::NotYet)
+            .await
+            .as_deref()
+        {
+            Ok(Phase::Listening) => Ok(()),
+            _ => Err(Stopped),
+        }
     }
 
     /// Registers a call; `None` if too many wait already.
@@ -72,26 +88,12 @@ impl ReplyWaiter {
         })
     }
 
-    /// Receives replies from the first call on, until `stop`.
+    /// Receives replies from the first call on, until `stop`; then nobody waits any longer.
     pub async fn run(&self, transport: &dyn Transport, stop: CancellationToken) {
-        let first_call = stop.run_until_cancelled(self.wanted.notified()).await;
-        if first_call.is_none() {
-            return;
-        }
-        let mut listener = loop {
-            match stop
-                .run_until_cancelled(transport.listen_replies(&self.queue))
-                .await
-            {
-                None => return,
-                Some(Ok(listener)) => break listener,
-                Some(Err(error)) => {
-                    warn!(queue.name = self.queue, "Cannot receive replies: {error}");
-                    tokio::time::sleep(RETRY_PAUSE).await;
-                }
-            }
+        let started = stop.run_until_cancelled(self.start(transport)).await;
+        let Some(mut listener) = started else {
+            return self.end_all();
         };
-        self.listening.send_replace(true);
         while let Some(incoming) = stop.run_until_cancelled(listener.poll()).await {
             // A reply that is not acknowledged comes again; the second time nobody waits for it.
             let (reply, accepted) = incoming.accept().await;
@@ -99,9 +101,32 @@ impl ReplyWaiter {
                 self.hand_over(reply);
             }
         }
-        self.listening.send_replace(false);
+        self.end_all();
         listener.stop().await;
         listener.close().await;
+    }
+
+    /// The listener, once somebody wants replies.
+    async fn start(&self, transport: &dyn Transport) -> Box<dyn Listener<Reply>> {
+        self.wanted.notified().await;
+        loop {
+            match transport.listen_replies(&self.queue).await {
+                Ok(listener) => {
+                    self.phase.send_replace(Phase::Listening);
+                    return listener;
+                }
+                Err(error) => {
+                    warn!(queue.name = self.queue, "Cannot receive replies: {error}");
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn end_all(&self) {
+        self.phase.send_replace(Phase::Stopped);
+        // Dropping the senders is what tells those who wait.
+        self.waiting().clear();
     }
 
     fn hand_over(&self, reply: Reply) {
@@ -130,12 +155,8 @@ pub struct Waiting<'a> {
 
 impl Waiting<'_> {
     /// The outcome, whenever it comes.
-    pub async fn reply(mut self) -> Outcome {
-        match (&mut self.outcome).await {
-            Ok(outcome) => outcome,
-            // Only this guard removes an unanswered entry, and it still exists.
-            Err(_) => std::future::pending().await,
-        }
+    pub async fn reply(mut self) -> Result<Outcome, Stopped> {
+        (&mut self.outcome).await.map_err(|_| Stopped)
     }
 }
 

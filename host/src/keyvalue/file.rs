@@ -4,12 +4,14 @@
 //! into one transaction, so that calls in flight share one flush, and none waits for a second.
 
 use std::ops::Bound;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
 use tokio::sync::{mpsc, oneshot};
+use tracing::error;
 
 use super::{Change, KEYS_PER_PAGE, KeyValue, KeyValueError, NewValue, Written};
 
@@ -19,8 +21,7 @@ const WAITING_WRITES: usize = 1024;
 
 /// The `file` backend.
 pub struct FileBucket {
-    database: Arc<Database>,
-    path: Arc<str>,
+    store: Arc<Store>,
     writes: mpsc::Sender<Write>,
 }
 
@@ -33,49 +34,23 @@ struct Write {
 impl FileBucket {
     /// Opens the file, or makes it. Only one process may have it open.
     pub fn open(path: &Path) -> Result<Self, KeyValueError> {
-        let shown: Arc<str> = path.display().to_string().into();
-        let failed = |reason: String| KeyValueError::File {
-            path: shown.to_string(),
-            reason,
+        let store = Store {
+            path: path.to_owned(),
+            database: RwLock::new(None),
+            flushes: AtomicU64::new(0),
         };
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| failed(error.to_string()))?;
+            std::fs::create_dir_all(folder).map_err(|error| store.failed(error))?;
         }
-        let database = Database::create(path).map_err(|error| failed(error.to_string()))?;
-        // Made at once, so that a read of a new bucket finds its table.
-        let transaction = database
-            .begin_write()
-            .map_err(|error| failed(error.to_string()))?;
-        transaction
-            .open_table(VALUES)
-            .map_err(|error| failed(error.to_string()))?;
-        transaction
-            .commit()
-            .map_err(|error| failed(error.to_string()))?;
-
-        let database = Arc::new(database);
-        let (writes, waiting) = mpsc::channel(WAITING_WRITES);
-        let writer = Writer {
-            database: Arc::clone(&database),
-            path: Arc::clone(&shown),
-            waiting,
-        };
+        store.open().map_err(|error| store.failed(error))?;
+        let store = Arc::new(store);
+        let (writes, mut waiting) = mpsc::channel(WAITING_WRITES);
+        let writer = Arc::clone(&store);
         std::thread::Builder::new()
             .name("bucket-writer".to_owned())
-            .spawn(move || writer.run())
-            .map_err(|error| failed(error.to_string()))?;
-        Ok(Self {
-            database,
-            path: shown,
-            writes,
-        })
-    }
-
-    fn failed(&self, error: impl ToString) -> KeyValueError {
-        KeyValueError::File {
-            path: self.path.to_string(),
-            reason: error.to_string(),
-        }
+            .spawn(move || writer.write_all_of(&mut waiting))
+            .map_err(|error| store.failed(error))?;
+        Ok(Self { store, writes })
     }
 }
 
@@ -83,36 +58,25 @@ impl FileBucket {
 impl KeyValue for FileBucket {
     // Reads look at the last flushed state and block at most for a page that is not in memory.
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KeyValueError> {
-        let transaction = self
-            .database
-            .begin_read()
-            .map_err(|error| self.failed(error))?;
-        let table = transaction
-            .open_table(VALUES)
-            .map_err(|error| self.failed(error))?;
-        let value = table.get(key).map_err(|error| self.failed(error))?;
-        Ok(value.map(|value| value.value().to_vec()))
+        self.store.with(|database| {
+            let table = database.begin_read()?.open_table(VALUES)?;
+            Ok(table.get(key)?.map(|value| value.value().to_vec()))
+        })
     }
 
     async fn keys(&self, after: Option<&str>) -> Result<Vec<String>, KeyValueError> {
-        let transaction = self
-            .database
-            .begin_read()
-            .map_err(|error| self.failed(error))?;
-        let table = transaction
-            .open_table(VALUES)
-            .map_err(|error| self.failed(error))?;
-        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let range = table
-            .range::<&str>((start, Bound::Unbounded))
-            .map_err(|error| self.failed(error))?;
-        range
-            .take(KEYS_PER_PAGE)
-            .map(|entry| match entry {
-                Ok((key, _)) => Ok(key.value().to_owned()),
-                Err(error) => Err(self.failed(error)),
-            })
-            .collect()
+        self.store.with(|database| {
+            let table = database.begin_read()?.open_table(VALUES)?;
+            let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let mut keys = Vec::new();
+            for entry in table
+                .range::<&str>((start, Bound::Unbounded))?
+                .take(KEYS_PER_PAGE)
+            {
+                keys.push(entry?.0.value().to_owned());
+            }
+            Ok(keys)
+        })
     }
 
     async fn write(&self, key: &str, change: Change) -> Result<Written, KeyValueError> {
@@ -130,19 +94,55 @@ impl KeyValue for FileBucket {
     }
 }
 
-struct Writer {
-    database: Arc<Database>,
-    path: Arc<str>,
-    waiting: mpsc::Receiver<Write>,
+/// The file and its open database, which readers and the writer share.
+struct Store {
+    path: PathBuf,
+    /// `None` while the file could not be opened again after a failure.
+    database: RwLock<Option<Database>>,
+    /// Transactions that reached the disk.
+    flushes: AtomicU64,
 }
 
-impl Writer {
-    /// Ends when the bucket is dropped.
-    fn run(mut self) {
-        while let Some(first) = self.waiting.blocking_recv() {
+impl Store {
+    /// Opens the file in place of whatever was open.
+    fn open(&self) -> Result<(), redb::Error> {
+        let mut slot = self
+            .database
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        // The old one holds the file's lock, and after one failed write it fails for ever.
+        *slot = None;
+        let database = Database::create(&self.path)?;
+        // Made at once, so that a read of a new bucket finds its table.
+        let transaction = database.begin_write()?;
+        transaction.open_table(VALUES)?;
+        transaction.commit()?;
+        *slot = Some(database);
+        Ok(())
+    }
+
+    fn with<R>(
+        &self,
+        act: impl FnOnce(&Database) -> Result<R, redb::Error>,
+    ) -> Result<R, KeyValueError> {
+        let slot = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = slot.as_ref().ok_or(KeyValueError::Closed)?;
+        act(database).map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: impl ToString) -> KeyValueError {
+        KeyValueError::File {
+            path: self.path.display().to_string(),
+            reason: error.to_string(),
+        }
+    }
+
+    /// The writer's thread, until the bucket is dropped.
+    fn write_all_of(&self, waiting: &mut mpsc::Receiver<Write>) {
+        while let Some(first) = waiting.blocking_recv() {
             let mut batch = vec![first];
             while batch.len() < WAITING_WRITES
-                && let Ok(next) = self.waiting.try_recv()
+                && let Ok(next) = waiting.try_recv()
             {
                 batch.push(next);
             }
@@ -156,13 +156,16 @@ impl Writer {
             .into_iter()
             .map(|write| ((write.key, write.change), write.done))
             .unzip();
-        let answers = match self.apply_all(changes) {
-            Ok(answers) => answers,
-            Err(error) => {
-                let failed = KeyValueError::File {
-                    path: self.path.to_string(),
-                    reason: error.to_string(),
-                };
+        let answers = match self.with(|database| apply_all(database, changes)) {
+            Ok(answers) => {
+                self.flushes.fetch_add(1, Ordering::Relaxed);
+                answers
+            }
+            Err(failed) => {
+                error!("{failed}; what was written is safe, and the file is opened again");
+                if let Err(problem) = self.open() {
+                    error!("Cannot open {} again: {problem}", self.path.display());
+                }
                 vec![Err(failed); waiting.len()]
             }
         };
@@ -171,23 +174,23 @@ impl Writer {
             let _ = done.send(answer);
         }
     }
+}
 
-    /// One transaction, on disk when this returns. Each write has an answer of its own.
-    fn apply_all(
-        &self,
-        changes: Vec<(String, Change)>,
-    ) -> Result<Vec<Result<Written, KeyValueError>>, redb::Error> {
-        let transaction = self.database.begin_write()?;
-        let mut answers = Vec::with_capacity(changes.len());
-        {
-            let mut table = transaction.open_table(VALUES)?;
-            for (key, change) in changes {
-                answers.push(apply(&mut table, &key, change)?);
-            }
+/// One transaction, on disk when this returns. Each write has an answer of its own.
+fn apply_all(
+    database: &Database,
+    changes: Vec<(String, Change)>,
+) -> Result<Vec<Result<Written, KeyValueError>>, redb::Error> {
+    let transaction = database.begin_write()?;
+    let mut answers = Vec::with_capacity(changes.len());
+    {
+        let mut table = transaction.open_table(VALUES)?;
+        for (key, change) in changes {
+            answers.push(apply(&mut table, &key, change)?);
         }
-        transaction.commit()?;
-        Ok(answers)
     }
+    transaction.commit()?;
+    Ok(answers)
 }
 
 /// The inner error is the write's own; the outer one ends the batch.
@@ -211,4 +214,39 @@ fn apply(
         }
     }
     Ok(Ok(written))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn writes_in_flight_share_a_flush() {
+        const WRITES: usize = 500;
+        let folder = tempfile::tempdir().expect("a folder");
+        let bucket = FileBucket::open(&folder.path().join("b.redb")).expect("a file");
+        let writes = (0..WRITES).map(|_| bucket.write("n", Change::Increment(1)));
+        futures_util::future::join_all(writes).await;
+        assert_eq!(bucket.get("n").await.expect("read"), Some(b"500".to_vec()));
+        let flushes = bucket.store.flushes.load(Ordering::Relaxed);
+        // The first may go alone while the others gather.
+        assert!(flushes < WRITES as u64 / 4, "{flushes} flushes");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_opened_again_has_what_was_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bucket = FileBucket::open(&folder.path().join("b.redb")).expect("a file");
+        bucket
+            .write("k", Change::Set(b"v".to_vec()))
+            .await
+            .expect("written");
+        bucket.store.open().expect("open again");
+        assert_eq!(bucket.get("k").await.expect("read"), Some(b"v".to_vec()));
+        bucket
+            .write("k", Change::Set(b"w".to_vec()))
+            .await
+            .expect("written");
+        assert_eq!(bucket.get("k").await.expect("read"), Some(b"w".to_vec()));
+    }
 }

@@ -4,36 +4,41 @@
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-/// How often computing guests are interrupted: a time limit is kept to this precision.
+/// How often computing guests are interrupted. A guest past its time ends at the next tick.
 const TICK: Duration = Duration::from_millis(10);
 /// Core instances, memories and tables that a large component holds: one of Python has up to 38
 /// core instances, 3 memories and 7 tables.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 40;
 const MEMORIES_PER_COMPONENT: u32 = 4;
 const TABLES_PER_COMPONENT: u32 = 16;
-/// Instances besides those that answer requests: for `targets` of plugins being loaded.
-const SPARE_INSTANCES: u32 = 4;
+/// Instances of all plugins together. Each reserves address space, 16 GiB of the 128 TiB that a
+/// process has, and takes memory only while it runs.
+const MAX_INSTANCES: u32 = 1000;
 const MAX_TABLE_ELEMENTS: usize = 20_000;
 
 /// The engine, and its ticker for as long as it exists.
 pub struct PluginEngine {
     engine: Engine,
+    places: Semaphore,
     _ticker: Ticker,
 }
 
 impl PluginEngine {
-    /// An engine for `concurrency` requests at the same time. Fails where the machine does not
-    /// give the address space.
-    pub fn new(concurrency: usize) -> wasmtime::Result<Self> {
-        let instances = u32::try_from(concurrency)?.saturating_add(SPARE_INSTANCES);
+    /// Fails where the machine does not give the address space.
+    pub fn new() -> wasmtime::Result<Self> {
         let mut pool = PoolingAllocationConfig::new();
-        pool.total_component_instances(instances)
-            .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
-            .total_memories(instances.saturating_mul(MEMORIES_PER_COMPONENT))
-            .total_tables(instances.saturating_mul(TABLES_PER_COMPONENT))
-            .total_stacks(instances)
+        pool.total_component_instances(MAX_INSTANCES)
+            .total_core_instances(MAX_INSTANCES * CORE_INSTANCES_PER_COMPONENT)
+            .total_memories(MAX_INSTANCES * MEMORIES_PER_COMPONENT)
+            .total_tables(MAX_INSTANCES * TABLES_PER_COMPONENT)
+            .total_stacks(MAX_INSTANCES)
+            // Without these one component could take what is there for all.
+            .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
+            .max_memories_per_component(MEMORIES_PER_COMPONENT)
+            .max_tables_per_component(TABLES_PER_COMPONENT)
             .table_elements(MAX_TABLE_ELEMENTS);
         let mut config = Config::new();
         config
@@ -43,8 +48,15 @@ impl PluginEngine {
         let ticker = Ticker::start(engine.clone())?;
         Ok(Self {
             engine,
+            places: Semaphore::new(MAX_INSTANCES as usize),
             _ticker: ticker,
         })
+    }
+
+    /// Waits until there is room for one more instance. Only with it may one be made.
+    pub async fn place(&self) -> SemaphorePermit<'_> {
+        let place = self.places.acquire().await;
+        place.expect("the engine's semaphore is never closed")
     }
 
     pub fn engine(&self) -> &Engine {

@@ -3,11 +3,11 @@
 //! Whatever happens, the store goes with the future that runs it, so nothing of one request is
 //! left for the next.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
-use wasmtime::{Engine, Store, Trap};
+use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 
 use crate::bindings::EndpointPre;
 use crate::bindings::endpointd::rpc::types;
@@ -30,7 +30,7 @@ pub async fn targets(
     state: HostState,
     limit: Duration,
 ) -> Result<Vec<types::Target>, GuestError> {
-    let mut store = new_store(pre.engine(), state);
+    let mut store = new_store(pre.engine(), state, limit);
     let running = async {
         let endpoint = pre.instantiate_async(&mut store).await?;
         endpoint.call_targets(&mut store).await
@@ -46,7 +46,7 @@ pub async fn dispatch(
     limit: Duration,
     request: &types::Request,
 ) -> Result<Result<String, types::Failure>, GuestError> {
-    let mut store = new_store(pre.engine(), state);
+    let mut store = new_store(pre.engine(), state, limit);
     let running = async {
         let endpoint = pre.instantiate_async(&mut store).await?;
         endpoint.call_dispatch(&mut store, request).await
@@ -55,12 +55,17 @@ pub async fn dispatch(
     verdict(outcome, &store, limit)
 }
 
-fn new_store(engine: &Engine, state: HostState) -> Store<HostState> {
+fn new_store(engine: &Engine, state: HostState, limit: Duration) -> Store<HostState> {
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.limits);
-    // A computing guest gives way at every tick, which is when the time limit is looked at.
+    // A computing guest gives way at every tick. It also looks at the clock itself, because while
+    // guests keep every worker busy, timers are looked at late.
+    let deadline = Instant::now() + limit;
     store.set_epoch_deadline(1);
-    store.epoch_deadline_async_yield_and_update(1);
+    store.epoch_deadline_callback(move |_| match Instant::now() < deadline {
+        true => Ok(UpdateDeadline::Yield(1)),
+        false => Err(Trap::Interrupt.into()),
+    });
     store
 }
 
@@ -73,6 +78,9 @@ fn verdict<T>(
     match outcome {
         Ok(Ok(value)) => Ok(value),
         Err(_) => Err(GuestError::TimedOut(limit)),
+        Ok(Err(error)) if error.downcast_ref() == Some(&Trap::Interrupt) => {
+            Err(GuestError::TimedOut(limit))
+        }
         Ok(Err(_)) if memory.exceeded => Err(GuestError::OutOfMemory(memory.bytes)),
         Ok(Err(error)) => Err(GuestError::Trapped(reason(&error))),
     }

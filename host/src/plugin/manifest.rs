@@ -8,6 +8,9 @@ use serde::Deserialize;
 
 use crate::capability::Grants;
 
+/// Queue names are made of a topic and more, and have at most 255 bytes.
+const MAX_TOPIC_BYTES: usize = 100;
+
 /// The file's content.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -91,6 +94,15 @@ impl Manifest {
         let empty = |topic: &String| topic.trim().is_empty();
         if self.topics.is_empty() || self.topics.iter().any(empty) {
             return Some("`topics` names no topic, so nothing would ever call it".to_owned());
+        }
+        if self
+            .topics
+            .iter()
+            .any(|topic| topic.len() > MAX_TOPIC_BYTES)
+        {
+            return Some(format!(
+                "`topics` has one with more than {MAX_TOPIC_BYTES} bytes"
+            ));
         }
         let positive = [
             ("memory_mib", self.limits.memory_mib),

@@ -6,6 +6,7 @@
 //! caller or a guest sent is changed on the way.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::Deserialize;
@@ -16,6 +17,11 @@ use super::failure::Failure;
 use super::json::{self, Json, ObjectWriter};
 use super::target::RequestedVersion;
 
+/// A larger body is rejected unread: it would be copied several times on its way to a guest whose
+/// memory it most probably exceeds.
+const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
+/// The longest name AMQP can carry (a short string).
+const MAX_NAME_BYTES: usize = 255;
 const VERSION_KEY: &str = "oslo.version";
 const MESSAGE_KEY: &str = "oslo.message";
 const CONTEXT_PREFIX: &str = "_context_";
@@ -29,6 +35,8 @@ const TRANSPORT_CONTEXT: [&str; 3] = ["msg_id", "reply_q", "client_timeout"];
 pub enum EnvelopeError {
     #[error("the content type is not application/json")]
     ContentType,
+    #[error("the body has {0} bytes, more than the {MAX_BODY_BYTES} that are read")]
+    TooLarge(usize),
     #[error("the body is not UTF-8")]
     NotUtf8,
     #[error("the body is not a JSON object: {0}")]
@@ -52,6 +60,9 @@ pub trait Message: Sized + Send + 'static {
 
 /// Reads a whole body, with an envelope or without.
 pub fn decode<T: Message>(body: &[u8]) -> Result<T, EnvelopeError> {
+    if body.len() > MAX_BODY_BYTES {
+        return Err(EnvelopeError::TooLarge(body.len()));
+    }
     let text = std::str::from_utf8(body).map_err(|_| EnvelopeError::NotUtf8)?;
     if text.is_empty() {
         return T::from_json("{}").map_err(EnvelopeError::NotAnObject);
@@ -138,7 +149,7 @@ impl Message for Request {
                 "method" => request.method = text_of(value),
                 "args" => request.args = json::is_object(value).then(|| value.to_owned()),
                 "_msg_id" => message_id = is_present(value).then(|| value.to_owned()),
-                "_reply_q" => reply_queue = text_of(value).filter(|queue| !queue.is_empty()),
+                "_reply_q" => reply_queue = text_of(value).filter(|queue| is_queue_name(queue)),
                 "_unique_id" => request.unique_id = text_of(value),
                 other => {
                     if let Some(entry) = other.strip_prefix(CONTEXT_PREFIX)
@@ -355,13 +366,22 @@ struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The entries as one object; the last of equal keys wins, as in Python.
 fn object(entries: &[(Cow<'_, str>, &RawValue)]) -> Json {
+    let last: HashMap<&str, usize> = entries
+        .iter()
+        .enumerate()
+        .map(|(index, (key, _))| (&**key, index))
+        .collect();
     let mut object = ObjectWriter::default();
     for (index, (key, value)) in entries.iter().enumerate() {
-        if !entries[index + 1..].iter().any(|(later, _)| later == key) {
+        if last.get(&**key) == Some(&index) {
             object.raw(key, value.get());
         }
     }
     RawValue::from_string(object.finish()).expect("made of valid parts")
+}
+
+fn is_queue_name(name: &str) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&name.len())
 }
 
 fn text_of(value: &RawValue) -> Option<String> {
@@ -507,6 +527,8 @@ mod tests {
         }
         assert!(reply_to(r#"{"_msg_id": "1"}"#).is_none());
         assert!(reply_to(r#"{"_msg_id": "1", "_reply_q": ""}"#).is_none());
+        let long = "q".repeat(MAX_NAME_BYTES + 1);
+        assert!(reply_to(&format!(r#"{{"_msg_id": "1", "_reply_q": "{long}"}}"#)).is_none());
         let odd = reply_to(r#"{"_msg_id": 17.5, "_reply_q": "q"}"#).expect("a call");
         assert_eq!((odd.queue.as_str(), odd.message_id.get()), ("q", "17.5"));
     }

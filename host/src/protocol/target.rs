@@ -48,7 +48,7 @@ pub struct Version {
 
 /// An endpoint's own version is not one.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
-#[error("`{0}` is not a version: write major.minor, such as \"1.4\"")]
+#[error("{0:?} is not a version: write major.minor, such as \"1.4\"")]
 pub struct InvalidVersion(String);
 
 impl FromStr for Version {

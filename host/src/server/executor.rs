@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, error, field, info_span, warn};
 use uuid::Uuid;
@@ -38,6 +39,7 @@ pub struct Executor {
     transport: Arc<dyn Transport>,
     tasks: TaskTracker,
     workers: Handle,
+    stopping: CancellationToken,
 }
 
 /// A place in the pool.
@@ -53,12 +55,14 @@ pub struct Job {
 }
 
 impl Executor {
-    /// A pool of `size` places whose tasks run on `workers` and are counted by `tasks`.
+    /// A pool of `size` places whose tasks run on `workers` and are counted by `tasks`. Once
+    /// `stopping` is cancelled, no reply waits for a missing queue any more.
     pub fn new(
         size: usize,
         transport: Arc<dyn Transport>,
         tasks: TaskTracker,
         workers: Handle,
+        stopping: CancellationToken,
     ) -> Self {
         Self {
             places: Arc::new(Semaphore::new(size)),
@@ -66,6 +70,7 @@ impl Executor {
             transport,
             tasks,
             workers,
+            stopping,
         }
     }
 
@@ -103,7 +108,7 @@ impl Executor {
             }
             let outcome = invoke(&job.endpoints, &request, deadline).await;
             if let Err(failure) = &outcome {
-                debug!("Answered with {}.{}", failure.module, failure.class);
+                debug!("Answered with {:?}.{:?}", failure.module, failure.class);
             }
             if let Some(address) = &request.reply_to {
                 self.reply(address, &outcome, job.place).await;
@@ -141,11 +146,12 @@ impl Executor {
                 }
                 waiting = true;
             }
-            if !missing || Instant::now() >= deadline {
+            if !missing || Instant::now() >= deadline || self.stopping.is_cancelled() {
                 drop(permit);
                 return warn!(queue.name = address.queue, "Dropped a reply: {error}");
             }
-            tokio::time::sleep(MISSING_QUEUE_PAUSE).await;
+            let pause = tokio::time::sleep(MISSING_QUEUE_PAUSE);
+            self.stopping.run_until_cancelled(pause).await;
         }
     }
 }

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use lapin::Channel;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::debug;
 use uuid::Uuid;
 
@@ -28,6 +28,10 @@ use super::url::RabbitUrl;
 use super::{Destination, Listener, Outgoing, Transport, TransportError};
 use crate::protocol::envelope::{Message, Reply, Request};
 use crate::protocol::target::ServerTarget;
+
+/// The pause before a message is published again whose channel broke or which the broker could not
+/// take.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// The transport behind `rabbit://`.
 pub struct RabbitTransport {
@@ -66,8 +70,12 @@ impl RabbitTransport {
         Ok(Box::new(listener))
     }
 
-    fn transient_ttl(&self) -> Duration {
-        Duration::from_secs(self.config.rabbit_transient_queues_ttl)
+    /// 0 is for ever, as upstream has it.
+    fn transient_ttl(&self) -> Option<Duration> {
+        match self.config.rabbit_transient_queues_ttl {
+            0 => None,
+            seconds => Some(Duration::from_secs(seconds)),
+        }
     }
 
     /// The open publishing channel, made anew if the last one broke.
@@ -127,17 +135,24 @@ impl Transport for RabbitTransport {
         let deadline = Instant::from_std(message.deadline);
         let attempts = async {
             loop {
-                match self.publishing().await?.send(to, &message).await {
+                let sent = match self.publishing().await {
+                    Ok(publishing) => publishing.send(to, &message).await,
+                    Err(TransportError::Disconnected(error)) => Err(PublishError::Broken(error)),
+                    Err(error) => return Err(error),
+                };
+                match sent {
                     Ok(()) => return Ok(()),
                     Err(PublishError::Returned(queue)) => {
                         return Err(TransportError::Undeliverable(queue));
                     }
-                    // Whatever broke, a fresh channel is needed, and getting one waits for the
-                    // broker. A message whose confirm was lost is published twice: its receiver
-                    // knows it by its unique id.
+                    Err(PublishError::Refused(reason)) => {
+                        return Err(TransportError::Refused(reason));
+                    }
+                    // A message whose confirm was lost is published twice: its receiver knows it
+                    // by its unique id.
                     Err(PublishError::Broken(error)) => {
                         debug!(%error, "Publishing again: {error}");
-                        self.publishing.lock().await.take();
+                        sleep(RETRY_PAUSE).await;
                     }
                 }
             }

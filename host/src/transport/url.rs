@@ -93,14 +93,22 @@ pub enum InvalidUrl {
     UnknownDriver(String),
     #[error("`memory://` takes neither hosts nor options")]
     MemoryWithHost,
-    #[error("`transport_url` has `{0}` where a port number belongs")]
-    Port(String),
+    #[error(
+        "`transport_url` has no port number after the last `:` of a host; in a password, `/`, `?`, \
+         `#`, `,` and `@` are written percent-encoded"
+    )]
+    Port,
     #[error("`transport_url` has an IPv6 address without its closing `]`")]
     Bracket,
     #[error("`transport_url` has a percent-encoded part that is not UTF-8")]
     NotUtf8,
-    #[error("`transport_url` has the option `{0}`, which endpointd does not know")]
-    UnknownOption(String),
+    #[error(
+        "`transport_url` has an option after `?` that endpointd does not know (it knows `ssl`); in \
+         a password, `?` is written %3F"
+    )]
+    UnknownOption,
+    #[error("`transport_url` has a name with more than 255 bytes")]
+    TooLong,
     #[error("`transport_url` asks for TLS, which this version of endpointd does not speak yet")]
     Tls,
 }
@@ -151,7 +159,7 @@ fn options(query: &str) -> Result<(), InvalidUrl> {
         match (name, value.to_ascii_lowercase().as_str()) {
             ("ssl", "0" | "false" | "no" | "off") => {}
             ("ssl", _) => return Err(InvalidUrl::Tls),
-            _ => return Err(InvalidUrl::UnknownOption(name.to_owned())),
+            _ => return Err(InvalidUrl::UnknownOption),
         }
     }
     Ok(())
@@ -187,18 +195,18 @@ fn host(item: &str) -> Result<Host, InvalidUrl> {
         name => host.name = decode(name)?,
     }
     if let Some(port) = port {
-        host.port = port
-            .parse()
-            .map_err(|_| InvalidUrl::Port(port.to_owned()))?;
+        host.port = port.parse().map_err(|_| InvalidUrl::Port)?;
     }
     Ok(host)
 }
 
 fn decode(text: &str) -> Result<String, InvalidUrl> {
-    percent_decode_str(text)
-        .decode_utf8()
-        .map(String::from)
-        .map_err(|_| InvalidUrl::NotUtf8)
+    let text = percent_decode_str(text).decode_utf8();
+    let text = text.map_err(|_| InvalidUrl::NotUtf8)?;
+    match text.len() {
+        0..=255 => Ok(text.into_owned()),
+        _ => Err(InvalidUrl::TooLong),
+    }
 }
 
 #[cfg(test)]
@@ -277,11 +285,11 @@ mod tests {
     fn what_cannot_be_honoured_is_refused() {
         check_refused("localhost", InvalidUrl::NoScheme);
         check_refused("kombu://h", InvalidUrl::UnknownDriver("kombu".into()));
-        check_refused("rabbit://h:", InvalidUrl::Port(String::new()));
-        check_refused("rabbit://h:99999", InvalidUrl::Port("99999".into()));
+        check_refused("rabbit://h:", InvalidUrl::Port);
+        check_refused("rabbit://h:99999", InvalidUrl::Port);
         check_refused(
             "rabbit://h?rpc_response_timeout=5",
-            InvalidUrl::UnknownOption("rpc_response_timeout".into()),
+            InvalidUrl::UnknownOption,
         );
         check_refused("rabbit://h?ssl=1", InvalidUrl::Tls);
         check_refused("memory://h", InvalidUrl::MemoryWithHost);
@@ -293,5 +301,18 @@ mod tests {
         let url: TransportUrl = "rabbit://user:hidden@h/v".parse().expect("a URL");
         assert_eq!(url.to_string(), "rabbit://h:5672/v");
         assert!(!format!("{url:?}").contains("hidden"));
+        for url in [
+            "u:hid/den@h",
+            "u:hid?den@h",
+            "u:hid#den@h",
+            "u:hid,den@h",
+            "u:hid:den",
+        ] {
+            let url = format!("rabbit://{url}");
+            if let Err(error) = url.parse::<TransportUrl>() {
+                let text = format!("{error} {error:?}");
+                assert!(!text.contains("hid") && !text.contains("den@"), "{text}");
+            }
+        }
     }
 }

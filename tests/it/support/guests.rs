@@ -61,6 +61,16 @@ pub(crate) fn bare_module_counting() -> Vec<u8> {
     bare_module_with("(data (i32.const 1024) \"0\")", "i32.const 96", count)
 }
 
+/// A module whose one method has this name, WAT text of 10 bytes.
+pub(crate) fn bare_module_named(name: &str) -> Vec<u8> {
+    // Described in place of the method's own name.
+    let data = format!(
+        "(data (i32.const 300) \"{name}\") (data (i32.const 320) \"\\2c\\01\\00\\00\\0a\\00\\00\\00\")
+         (func $rename (i32.store (i32.const 84) (i32.const 320)))"
+    );
+    bare_module_with(&data, "(call $rename) i32.const 96", "unreachable")
+}
+
 /// A module with an import that nobody offers.
 pub(crate) fn bare_module_importing(module: &str, name: &str) -> Vec<u8> {
     let import = format!("(import \"{module}\" \"{name}\" (func))");

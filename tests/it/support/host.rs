@@ -16,6 +16,7 @@ pub(crate) struct Setup {
     folder: TempDir,
     settings: String,
     tables: String,
+    admin: String,
     topics: BTreeSet<String>,
 }
 
@@ -25,7 +26,8 @@ impl Setup {
         std::fs::create_dir(folder.path().join("plugins")).expect("a folder");
         Self {
             settings: format!("transport_url = \"{transport_url}\"\nhost = \"testhost\"\n"),
-            tables: format!("[admin]\nlisten = \"127.0.0.1:{}\"\n", free_port()),
+            tables: String::new(),
+            admin: format!("127.0.0.1:{}", free_port()),
             topics: BTreeSet::new(),
             folder,
         }
@@ -64,6 +66,12 @@ impl Setup {
         )
     }
 
+    /// Where the admin listener is to be, instead of on a free port.
+    pub(crate) fn admin(mut self, address: &str) -> Self {
+        self.admin = address.to_owned();
+        self
+    }
+
     /// Any file, by its path in the host's folder.
     pub(crate) fn file(self, path: &str, content: &[u8]) -> Self {
         let path = self.folder.path().join(path);
@@ -90,7 +98,8 @@ impl Setup {
     }
 
     fn write(self) -> TempDir {
-        let text = format!("{}{}", self.settings, self.tables);
+        let admin = format!("[admin]\nlisten = \"{}\"\n", self.admin);
+        let text = format!("{}{admin}{}", self.settings, self.tables);
         std::fs::write(self.folder.path().join("endpointd.toml"), text).expect("a file");
         self.folder
     }
@@ -161,9 +170,8 @@ impl Host {
     }
 
     /// Ends it as a crash would.
-    pub(crate) fn kill(&mut self) {
+    pub(crate) fn kill(&self) {
         self.signal("-KILL");
-        self.wait();
     }
 
     fn signal(&self, signal: &str) {
@@ -193,15 +201,20 @@ impl Host {
     }
 
     pub(crate) fn call_with(&self, request: Value) -> Value {
+        self.try_call_with(request).expect("an answer")
+    }
+
+    /// `None` if the host does not answer, as when it was killed.
+    pub(crate) fn try_call_with(&self, request: Value) -> Option<Value> {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(90)))
             .build()
             .into();
         let url = format!("{}/call", self.admin_url());
-        let mut response = agent.post(&url).send_json(&request).expect("an answer");
-        let text = response.body_mut().read_to_string().expect("a body");
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+        let mut response = agent.post(&url).send_json(&request).ok()?;
+        let text = response.body_mut().read_to_string().ok()?;
+        Some(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")))
     }
 
     /// The result of a call at version 1.4 that succeeds.

@@ -126,16 +126,19 @@ impl Connection {
                 pause.as_secs(),
                 self.purpose
             );
-            self.pause(pause, all_unreachable).await;
             let longest = Duration::from_secs(self.config.rabbit_interval_max);
             let growth = Duration::from_secs(self.config.rabbit_retry_backoff);
-            pause = (pause + growth).min(longest);
+            pause = match self.pause(pause, all_unreachable).await {
+                // Its broker is starting: the next pauses are short again.
+                true => Duration::from_secs(self.config.rabbit_retry_interval),
+                false => (pause + growth).min(longest),
+            };
         }
     }
 
     /// Waits for `pause`. While no host even listens, a look at the port costs nobody anything,
-    /// so the pause ends as soon as one does.
-    async fn pause(&self, pause: Duration, knock: bool) {
+    /// so the pause ends as soon as one does; then this is true.
+    async fn pause(&self, pause: Duration, knock: bool) -> bool {
         let end = Instant::now() + pause;
         while Instant::now() < end {
             sleep(KNOCK_INTERVAL.min(end - Instant::now())).await;
@@ -143,11 +146,12 @@ impl Connection {
                 for host in &self.url.hosts {
                     let knocking = TcpStream::connect((host.name.as_str(), host.port));
                     if let Ok(Ok(_)) = timeout(KNOCK_INTERVAL, knocking).await {
-                        return;
+                        return true;
                     }
                 }
             }
         }
+        false
     }
 
     async fn dial(&self, host: &Host) -> Result<lapin::Connection, DialError> {

@@ -17,7 +17,7 @@ pub struct Config {
     /// Deliveries that may wait in this host, per queue, for a free place in the pool. More of
     /// them cost other hosts their work, fewer cost throughput.
     pub rabbit_qos_prefetch_count: u16,
-    /// Seconds that fanout and reply queues outlive their owner.
+    /// Seconds that fanout and reply queues outlive their owner; 0 is for ever.
     pub rabbit_transient_queues_ttl: u64,
 }
 

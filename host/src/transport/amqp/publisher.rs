@@ -2,22 +2,27 @@
 //! (impl_rabbit.py: `_ensure_publishing`, `direct_send`, `topic_send`).
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::types::FieldTable;
+use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
 
-use crate::transport::{Destination, Outgoing};
+use crate::transport::{BoxError, Destination, Outgoing};
 
 /// Why a message was not taken.
 pub(super) enum PublishError {
     /// No queue takes it; holds the routing key.
     Returned(String),
-    /// The channel is of no further use.
-    Broken(lapin::Error),
+    /// The broker, or AMQP itself, does not allow it: trying again gives the same answer.
+    Refused(String),
+    /// The channel is of no further use, or the broker could not take it now.
+    Broken(BoxError),
 }
 
 impl From<lapin::Error> for PublishError {
     fn from(error: lapin::Error) -> Self {
-        Self::Broken(error)
+        match error.is_amqp_soft_error() {
+            true => Self::Refused(format!("RabbitMQ refused the message: {error}")),
+            false => Self::Broken(error.into()),
+        }
     }
 }
 
@@ -53,8 +58,8 @@ pub(super) async fn publish(
     };
     let confirm = channel
         .basic_publish(
-            exchange.into(),
-            routing_key.as_str().into(),
+            name(exchange)?,
+            name(&routing_key)?,
             options,
             &message.body,
             properties(message),
@@ -64,11 +69,13 @@ pub(super) async fn publish(
         Confirmation::Ack(None) | Confirmation::NotRequested => Ok(()),
         Confirmation::Ack(Some(_)) => Err(PublishError::Returned(routing_key)),
         // The broker could not keep it: as good as a lost connection, so it is sent again.
-        Confirmation::Nack(_) => {
-            let error = std::io::Error::other("the broker could not take the message");
-            Err(PublishError::Broken(error.into()))
-        }
+        Confirmation::Nack(_) => Err(PublishError::Broken("the broker could not take it".into())),
     }
+}
+
+fn name(text: &str) -> Result<ShortString, PublishError> {
+    ShortString::try_new(text)
+        .map_err(|_| PublishError::Refused("a name has more than 255 bytes".to_owned()))
 }
 
 /// The properties that upstream gives every message (kombu's defaults and delivery mode 2).

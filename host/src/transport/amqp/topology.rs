@@ -56,7 +56,11 @@ impl Exchange {
 impl Topology {
     /// The shared, the directed and the fanout queue of a server. `suffix` tells this server's
     /// fanout queue from its peers'.
-    pub(super) fn of_server(target: &ServerTarget, suffix: &str, transient_ttl: Duration) -> Self {
+    pub(super) fn of_server(
+        target: &ServerTarget,
+        suffix: &str,
+        transient_ttl: Option<Duration>,
+    ) -> Self {
         let topic = &target.topic;
         let directed = format!("{topic}.{}", target.server);
         let shared = |name: &str| Queue {
@@ -70,7 +74,7 @@ impl Topology {
         };
         let fanout = Queue {
             name: format!("{topic}_fanout_{suffix}"),
-            expires_after: Some(transient_ttl),
+            expires_after: transient_ttl,
             binding: Some(Binding {
                 exchange: Exchange {
                     name: format!("{topic}_fanout"),
@@ -87,11 +91,11 @@ impl Topology {
     }
 
     /// A client's reply queue.
-    pub(super) fn of_replies(name: &str, transient_ttl: Duration) -> Self {
+    pub(super) fn of_replies(name: &str, transient_ttl: Option<Duration>) -> Self {
         Self {
             queues: vec![Queue {
                 name: name.to_owned(),
-                expires_after: Some(transient_ttl),
+                expires_after: transient_ttl,
                 binding: None,
                 owned: true,
             }],
@@ -167,7 +171,7 @@ mod tests {
             topic: "q-plugin".into(),
             server: "ctl1".into(),
         };
-        let topology = Topology::of_server(&target, "00ff", Duration::from_secs(1800));
+        let topology = Topology::of_server(&target, "00ff", Some(Duration::from_secs(1800)));
         let shown: Vec<_> = topology
             .queues
             .iter()
