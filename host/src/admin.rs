@@ -21,6 +21,7 @@ use serde_json::value::RawValue;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::client::reply_waiter::NoReply;
 use crate::client::{CallError, RpcCall, RpcClient};
 use crate::protocol::json;
 
@@ -152,8 +153,8 @@ async fn call(
                 CallError::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
                 CallError::NoServer(_) => StatusCode::NOT_FOUND,
                 CallError::Context(_) => StatusCode::UNPROCESSABLE_ENTITY,
-                CallError::TooMany => StatusCode::TOO_MANY_REQUESTS,
-                CallError::Stopped => StatusCode::SERVICE_UNAVAILABLE,
+                CallError::NoReply(NoReply::TooMany) => StatusCode::TOO_MANY_REQUESTS,
+                CallError::NoReply(NoReply::Stopped) => StatusCode::SERVICE_UNAVAILABLE,
                 CallError::Remote(_) | CallError::Transport(_) => StatusCode::BAD_GATEWAY,
             };
             (status, CallResponse::Error(error.to_string()))

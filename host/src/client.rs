@@ -10,7 +10,7 @@ use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use self::reply_waiter::{ReplyWaiter, Stopped};
+use self::reply_waiter::{NoReply, ReplyWaiter};
 use crate::protocol::envelope::{OutgoingRequest, RemoteFailure};
 use crate::protocol::json::Json;
 use crate::transport::{Destination, Outgoing, Transport, TransportError};
@@ -48,18 +48,10 @@ pub enum CallError {
     NoServer(String),
     #[error("the context is not an object: {0}")]
     Context(serde_json::Error),
-    #[error("the host is stopping")]
-    Stopped,
-    #[error("too many calls are waiting for their replies")]
-    TooMany,
+    #[error(transparent)]
+    NoReply(#[from] NoReply),
     #[error(transparent)]
     Transport(TransportError),
-}
-
-impl From<Stopped> for CallError {
-    fn from(_: Stopped) -> Self {
-        Self::Stopped
-    }
 }
 
 impl RpcClient {
@@ -80,9 +72,8 @@ impl RpcClient {
         let deadline = Instant::now() + call.timeout;
         let timed_out = || CallError::TimedOut(call.timeout);
         let calling = async {
-            self.replies.listening().await?;
             let message_id = Uuid::new_v4().simple().to_string();
-            let waiting = self.replies.expect(&message_id).ok_or(CallError::TooMany)?;
+            let waiting = self.replies.register(&message_id).await?;
             let body = OutgoingRequest {
                 namespace: call.namespace,
                 version: call.version,

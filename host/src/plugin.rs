@@ -275,7 +275,7 @@ impl Parts {
             Ok(Ok(result)) => self.result(result),
             Ok(Err(failure)) => self.guest_failure(failure),
             Err(error) => {
-                warn!(plugin.name = &*self.name, %error, "Plugin `{}`: {error}", self.name);
+                warn!("Plugin `{}`: {error}", self.name);
                 let class = match error {
                     GuestError::TimedOut(_) => "PluginTimeout",
                     GuestError::OutOfMemory(_) => "PluginOutOfMemory",
@@ -301,8 +301,8 @@ impl Parts {
     fn guest_failure(&self, failure: types::Failure) -> Result<Json, Failure> {
         if !failure.expected {
             debug!(
-                plugin.name = &*self.name,
-                "Plugin `{}` failed with {:?}.{:?}", self.name, failure.module, failure.class
+                "Plugin `{}` failed with {:?}.{:?}",
+                self.name, failure.module, failure.class
             );
         }
         let parts = [&failure.class, &failure.module, &failure.message];
@@ -325,10 +325,7 @@ impl Parts {
     }
 
     fn invalid_reply(&self, problem: &str) -> Failure {
-        warn!(
-            plugin.name = &*self.name,
-            "Plugin `{}`: {problem}", self.name
-        );
+        warn!("Plugin `{}`: {problem}", self.name);
         self.failure("PluginInvalidReply", problem)
     }
 

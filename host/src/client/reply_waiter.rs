@@ -38,9 +38,14 @@ enum Phase {
     Stopped,
 }
 
-/// No reply will come any more: the host is stopping.
-#[derive(Debug)]
-pub struct Stopped;
+/// Why nobody can wait for a reply.
+#[derive(Debug, thiserror::Error)]
+pub enum NoReply {
+    #[error("the host is stopping")]
+    Stopped,
+    #[error("too many calls are waiting for their replies")]
+    TooMany,
+}
 
 impl Default for ReplyWaiter {
     fn default() -> Self {
@@ -59,29 +64,23 @@ impl ReplyWaiter {
         &self.queue
     }
 
-    /// Waits until replies are received. The first call is what makes the queue.
-    pub async fn listening(&self) -> Result<(), Stopped> {
+    /// Registers a call, once replies are received. The first call is what makes the queue.
+    pub async fn register(&self, message_id: &str) -> Result<Waiting<'_>, NoReply> {
         self.wanted.notify_one();
         let mut phase = self.phase.subscribe();
-        match phase
-            .wait_for(|phase| *phase != Phase::NotYet)
-            .await
-            .as_deref()
-        {
-            Ok(Phase::Listening) => Ok(()),
-            _ => Err(Stopped),
-        }
-    }
-
-    /// Registers a call; `None` if too many wait already.
-    pub fn expect(&self, message_id: &str) -> Option<Waiting<'_>> {
+        // The sender lives in self, so it cannot be gone.
+        let _ = phase.wait_for(|phase| *phase != Phase::NotYet).await;
         let mut waiting = self.waiting();
+        // Looked at under the lock: whoever registers later is not told of the end.
+        if *self.phase.borrow() == Phase::Stopped {
+            return Err(NoReply::Stopped);
+        }
         if waiting.len() >= WAITING_CALLS {
-            return None;
+            return Err(NoReply::TooMany);
         }
         let (sender, outcome) = oneshot::channel();
         waiting.insert(message_id.to_owned(), sender);
-        Some(Waiting {
+        Ok(Waiting {
             waiter: self,
             message_id: message_id.to_owned(),
             outcome,
@@ -155,8 +154,8 @@ pub struct Waiting<'a> {
 
 impl Waiting<'_> {
     /// The outcome, whenever it comes.
-    pub async fn reply(mut self) -> Result<Outcome, Stopped> {
-        (&mut self.outcome).await.map_err(|_| Stopped)
+    pub async fn reply(mut self) -> Result<Outcome, NoReply> {
+        (&mut self.outcome).await.map_err(|_| NoReply::Stopped)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::value::RawValue;
+
 use crate::endpoint::{Endpoint, Endpoints};
 use crate::protocol::envelope::{Namespace, Request};
 use crate::protocol::failure::Failure;
@@ -42,14 +44,22 @@ impl From<DispatchError> for Failure {
     }
 }
 
-/// The endpoint that must answer: by namespace first, then version, then method.
+/// A request that found its endpoint.
+pub struct Resolved<'a> {
+    pub endpoint: &'a Arc<dyn Endpoint>,
+    pub method: &'a str,
+    /// An object.
+    pub args: &'a RawValue,
+}
+
+/// Chooses the endpoint that must answer: by namespace first, then version, then method.
 ///
 /// The first that fits wins. A compatible endpoint without the method is a different failure
 /// from no compatible endpoint at all, since callers tell the two apart.
 pub fn resolve<'a>(
     endpoints: &'a Endpoints,
-    request: &Request,
-) -> Result<&'a Arc<dyn Endpoint>, DispatchError> {
+    request: &'a Request,
+) -> Result<Resolved<'a>, DispatchError> {
     let mut compatible = false;
     for endpoint in endpoints.iter() {
         let target = endpoint.target();
@@ -58,13 +68,20 @@ pub fn resolve<'a>(
         {
             continue;
         }
-        let method = request.method.as_deref();
-        let method = method.ok_or(DispatchError::MethodNotText)?;
+        let method = request
+            .method
+            .as_deref()
+            .ok_or(DispatchError::MethodNotText)?;
         if target.has_method(method) {
-            return match request.args {
-                Some(_) => Ok(endpoint),
-                None => Err(DispatchError::ArgumentsNotAnObject),
-            };
+            let args = request
+                .args
+                .as_deref()
+                .ok_or(DispatchError::ArgumentsNotAnObject)?;
+            return Ok(Resolved {
+                endpoint,
+                method,
+                args,
+            });
         }
         compatible = true;
     }
@@ -130,7 +147,7 @@ mod tests {
         let endpoints = Endpoints::new(offered.iter().map(|text| endpoint(text)).collect());
         let request = decode(request.as_bytes()).expect("a request");
         let outcome = match resolve(&endpoints, &request) {
-            Ok(endpoint) => endpoint.target().to_string(),
+            Ok(resolved) => resolved.endpoint.target().to_string(),
             Err(error) => {
                 let failure = Failure::from(error);
                 format!("{}: {}", failure.class, failure.message)

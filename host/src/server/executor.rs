@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, error, field, info_span, warn};
 use uuid::Uuid;
 
-use super::dispatcher;
+use super::dispatcher::{self, Resolved};
 use crate::endpoint::{Call, Delivery, Endpoints};
 use crate::protocol::envelope::{Namespace, ReplyAddress, Request, encode_reply};
 use crate::protocol::failure::Failure;
@@ -162,14 +162,12 @@ async fn invoke(
     request: &Request,
     deadline: Option<Instant>,
 ) -> Result<Json, Failure> {
-    let endpoint = dispatcher::resolve(endpoints, request)?;
+    let Resolved {
+        endpoint,
+        method,
+        args,
+    } = dispatcher::resolve(endpoints, request)?;
     tracing::Span::current().record("plugin.name", endpoint.name());
-    let (Some(method), Some(args)) = (&request.method, &request.args) else {
-        return Err(Failure::internal(
-            "HostError",
-            "the request was not resolved",
-        ));
-    };
     let call = Call {
         namespace: match &request.namespace {
             Namespace::Named(name) => Some(name),

@@ -151,7 +151,7 @@ impl Transport for RabbitTransport {
                     // A message whose confirm was lost is published twice: its receiver knows it
                     // by its unique id.
                     Err(PublishError::Broken(error)) => {
-                        debug!(%error, "Publishing again: {error}");
+                        debug!("Publishing again: {error}");
                         sleep(RETRY_PAUSE).await;
                     }
                 }

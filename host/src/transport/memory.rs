@@ -179,7 +179,7 @@ impl<T: Message> Listener<T> for MemoryListener<T> {
                     return Incoming::new(message, expires_in, delivery, seen);
                 }
                 Err(error) => {
-                    warn!(queue.name = %queue, %error, "Rejected a message: {error}");
+                    warn!(queue.name = %queue, "Rejected a message: {error}");
                 }
             }
         }

@@ -185,7 +185,10 @@ impl<T: Message> Listener<T> for AmqpListener<T> {
                 }
                 Err(error) => {
                     let queue = delivery.routing_key.as_str();
-                    warn!(queue.name = queue, %error, "Rejected a message to `{queue}`: {error}");
+                    warn!(
+                        queue.name = queue,
+                        "Rejected a message to `{queue}`: {error}"
+                    );
                     // A failure here means the channel is gone, which the next arrival tells.
                     let _ = delivery.reject(BasicRejectOptions { requeue: false }).await;
                 }
