@@ -8,17 +8,21 @@ cd "$(dirname "$0")/.."
 # Says which compiler to use, where it is not the usual one.
 [ ! -f "$cache/guest-env" ] || . "$cache/guest-env"
 
-[ $# != 0 ] || set -- plugins/* examples/* tests/guests/*
+[ $# != 0 ] || set -- plugins/* examples/greeter tests/guests/*
 packages=""
 for folder in "$@"; do
-    [ ! -f "$folder/Cargo.toml" ] || packages="$packages -p $(basename "$folder")"
+    if ! [ -f "$folder/Cargo.toml" ] || ! [ -f "$folder/plugin.toml" ]; then
+        echo "endpointd: no guest in $folder: it has no Cargo.toml or no plugin.toml" >&2
+        echo "usage: scripts/build-guests.sh [FOLDER...], such as examples/greeter" >&2
+        exit 2
+    fi
+    packages="$packages -p $(basename "$folder")"
 done
 say "Building guests:$(echo "$packages" | sed 's/ -p / /g')"
 # shellcheck disable=SC2086
 cargo build --quiet --profile guest --target wasm32-unknown-unknown $packages
 
 for folder in "$@"; do
-    [ -f "$folder/Cargo.toml" ] || continue
     name="$(basename "$folder")"
     place="target/$(basename "$(dirname "$folder")")/$name"
     mkdir -p "$place"

@@ -16,6 +16,8 @@ stop() {
 }
 trap stop EXIT
 trap 'exit 130' INT TERM
+interactive=''
+if [ -t 0 ] && [ -t 1 ]; then interactive=yes; fi
 
 # wait_for FILE TEXT SECONDS PID: until the file has the text, or the process is gone.
 wait_for() {
@@ -23,8 +25,9 @@ wait_for() {
     until grep -q "$2" "$1" 2>/dev/null; do
         tries=$((tries - 1))
         if [ $tries -le 0 ] || ! kill -0 "$4" 2>/dev/null; then
-            cat "$1" "$work"/*.log >&2
-            echo "endpointd: the demo could not start; what it printed is above." >&2
+            tail -n 15 "$1" "$work"/*.log >&2
+            echo "endpointd: the demo could not start; the last of what it printed is above." >&2
+            echo "Ports 9797 and, for RabbitMQ, 25673 and 25674 must be free." >&2
             exit 1
         fi
         sleep 0.1
@@ -93,13 +96,20 @@ fi
 cat <<'NEXT'
 
 ==> Where to go next
-  endpointd check target/plugins/report_state/report_state.wasm    what a plugin serves and wants
-  endpointd call q-reports-plugin get_agents --version 1.4         call it yourself, while this runs
-  README.md, "Write a plugin"                                      your own methods in a few lines
-  (endpointd is target/debug/endpointd)
+  target/debug/endpointd check target/plugins/report_state/report_state.wasm
+        tells what a plugin serves and wants
+  README.md, "Write a plugin"
+        has your own methods in a few lines
 NEXT
+if [ -n "$interactive" ]; then
+    cat <<'NEXT'
+  target/debug/endpointd call q-reports-plugin get_agents --version 1.4
+        calls it from another terminal, while this runs
 
-if [ -t 0 ] && [ -t 1 ]; then
-    printf '\nServing until you press Ctrl-C.\n'
+Serving until you press Ctrl-C.
+NEXT
+    trap 'printf "\n==> Stopped\n"; exit 0' INT TERM
     wait $host_pid
+else
+    printf '\nOn a terminal this would now serve until Ctrl-C.\n'
 fi

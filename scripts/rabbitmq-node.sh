@@ -2,7 +2,12 @@
 # rabbitmq-node.sh FOLDER PORT [DIST-PORT]: runs a private RabbitMQ node in the foreground, with all
 # that it writes in FOLDER. End it with a signal; FOLDER/pid has the server's process id.
 set -eu
-folder="$1" port="$2" dist_port="${3:-$(($2 + 1))}"
+if [ $# -lt 2 ]; then
+    echo "usage: scripts/rabbitmq-node.sh FOLDER PORT [DIST-PORT]" >&2
+    exit 2
+fi
+mkdir -p "$1"
+folder="$(cd "$1" && pwd)" port="$2" dist_port="${3:-$(($2 + 1))}"
 
 server="$(ls -d /usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server | tail -n 1)"
 mkdir -p "$folder/mnesia" "$folder/log"
@@ -21,6 +26,7 @@ export RABBITMQ_MNESIA_BASE="$folder/mnesia"
 export RABBITMQ_LOG_BASE="$folder/log"
 export RABBITMQ_ENABLED_PLUGINS_FILE="$folder/enabled_plugins"
 export RABBITMQ_CONFIG_FILE="$folder/rabbitmq.conf"
-export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+S 1:1"
+# One scheduler is enough for a test, and nobody else is to join the node.
+export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+S 1:1 -kernel inet_dist_use_interface {127,0,0,1}"
 # The wrapper on PATH switches to the user `rabbitmq`; the script in the package does not.
 exec "$server"

@@ -8,10 +8,10 @@ use crate::{Failure, host};
 /// Why a bucket could not be used.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Error {
-    /// The operator did not grant a bucket of this name.
-    AccessDenied,
+    /// The operator did not grant the bucket of this name.
+    AccessDenied(String),
     /// There is no bucket of this name.
-    NoSuchBucket,
+    NoSuchBucket(String),
     /// The bucket's backend failed.
     Backend(String),
     /// A value is not JSON, or not that of the type asked for.
@@ -21,8 +21,10 @@ pub enum Error {
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::AccessDenied => f.write_str("the bucket is not granted to this plugin"),
-            Self::NoSuchBucket => f.write_str("there is no such bucket"),
+            Self::AccessDenied(name) => {
+                write!(f, "the bucket `{name}` is not granted to this plugin")
+            }
+            Self::NoSuchBucket(name) => write!(f, "there is no bucket `{name}`"),
             Self::Backend(reason) => write!(f, "the bucket failed: {reason}"),
             Self::Json(reason) => write!(f, "a value of the bucket is not as expected: {reason}"),
         }

@@ -1,7 +1,8 @@
 //! The admin listener, over HTTP.
 //!
 //! - `GET /live`: the process runs
-//! - `GET /ready`: 200 while topics are served, 503 while draining; no answer before
+//! - `GET /ready`: 200 while topics are served; 503 before, while the broker is lost, and while
+//!   stopping
 //! - `POST /call`: calls a method over the transport; only where the listener is on loopback
 
 use std::net::{IpAddr, SocketAddr};
@@ -19,21 +20,31 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::reply_waiter::NoReply;
 use crate::client::{CallError, RpcCall, RpcClient};
 use crate::protocol::json;
+use crate::transport::Transport;
 
 /// What the routes need.
 #[derive(Clone)]
 pub struct Admin {
     pub client: Arc<RpcClient>,
-    /// Cancelled when the host stops.
-    pub draining: CancellationToken,
+    pub phase: watch::Receiver<Phase>,
+    pub transport: Arc<dyn Transport>,
     /// The exchange of a call that names none.
     pub exchange: String,
     pub default_timeout: Duration,
+}
+
+/// What the host is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Phase {
+    Starting,
+    Serving,
+    Stopping,
 }
 
 /// The body of `POST /call`.
@@ -81,25 +92,34 @@ impl Admin {
     }
 
     fn routes(self, address: SocketAddr) -> Router {
-        let routes = Router::new()
-            .route("/live", get(|| async { "live\n" }))
-            .route("/ready", get(ready));
         // Whoever reaches it can call anything, so it is for this machine only. A web page in a
         // browser here cannot: it may not send JSON to another origin without asking first, and
         // one whose own name was made to mean this machine is known by that name.
-        let routes = match address.ip().is_loopback() {
-            true => routes.route("/call", post(call)),
-            false => routes,
+        let calls = match address.ip().is_loopback() {
+            true => post(call),
+            false => post(refuse_calls),
         };
-        routes.with_state(self)
+        Router::new()
+            .route("/live", get(|| async { "live\n" }))
+            .route("/ready", get(ready))
+            .route("/call", calls)
+            .with_state(self)
     }
 }
 
 async fn ready(State(admin): State<Admin>) -> Response {
-    match admin.draining.is_cancelled() {
-        false => "ready\n".into_response(),
-        true => (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response(),
-    }
+    let reason = match *admin.phase.borrow() {
+        Phase::Serving if admin.transport.is_connected() => return "ready\n".into_response(),
+        Phase::Starting | Phase::Serving => "waiting for the broker\n",
+        Phase::Stopping => "stopping\n",
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, reason).into_response()
+}
+
+async fn refuse_calls() -> Response {
+    let reason = "this host's admin listener is not on loopback, so it takes no calls";
+    let error = CallResponse::Error(reason.to_owned());
+    (StatusCode::FORBIDDEN, Json(error)).into_response()
 }
 
 async fn call(
@@ -110,6 +130,15 @@ async fn call(
     if !is_local(&headers) {
         let error = CallResponse::Error("call by an address of this machine".to_owned());
         return (StatusCode::FORBIDDEN, Json(error)).into_response();
+    }
+    let reason = match *admin.phase.borrow() {
+        Phase::Serving => None,
+        Phase::Starting => Some("the host is waiting for its broker"),
+        Phase::Stopping => Some("the host is stopping"),
+    };
+    if let Some(reason) = reason {
+        let error = CallResponse::Error(reason.to_owned());
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(error)).into_response();
     }
     let request = match request {
         Ok(Json(request)) => request,

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Phase};
 use crate::catalog::Catalog;
 use crate::client::RpcClient;
 use crate::config::Config;
@@ -32,23 +32,24 @@ use crate::transport::amqp::RabbitTransport;
 use crate::transport::memory::MemoryTransport;
 use crate::transport::url::TransportUrl;
 
-/// The daemon, ready to serve.
+/// The daemon, before it talks to the broker.
 pub struct App {
     config: Config,
+    url: TransportUrl,
+    catalog: Catalog,
     transport: Arc<dyn Transport>,
-    servers: Vec<RpcServer>,
     client: Arc<RpcClient>,
     admin: Option<TcpListener>,
+    workers: Handle,
     /// Running requests.
     requests: TaskTracker,
     /// Cancelled when the stop begins.
     stopping: CancellationToken,
-    ready_lines: Vec<String>,
 }
 
 impl App {
-    /// Loads plugins, reaches the broker and declares every topic's queues. Requests will run on
-    /// `workers`; everything that talks to the broker runs where this is called.
+    /// Loads plugins and opens buckets. Requests will run on `workers`; everything that talks to
+    /// the broker runs where this is called.
     pub async fn build(config: Config, workers: Handle) -> anyhow::Result<Self> {
         let url = config.transport_url()?;
         let engine = PluginEngine::new()
@@ -58,7 +59,6 @@ impl App {
             .map_err(|error| anyhow::anyhow!("cannot set up the plugins' imports: {error:#}"))?;
         let catalog = Catalog::load(&config.plugin_dir, &loader).await?;
         let admin = bind_admin(&config).await?;
-
         let transport: Arc<dyn Transport> = match &url {
             TransportUrl::Memory => Arc::new(MemoryTransport::default()),
             TransportUrl::Rabbit(rabbit) => {
@@ -66,90 +66,57 @@ impl App {
                 Arc::new(RabbitTransport::new(rabbit, config.rabbit.clone(), &io))
             }
         };
-        let requests = TaskTracker::new();
-        let stopping = CancellationToken::new();
-        let mut servers = Vec::new();
-        let mut ready_lines = Vec::new();
-        for (topic, endpoints) in catalog.by_topic() {
-            let target = ServerTarget {
-                exchange: config.control_exchange.clone(),
-                topic,
-                server: config.host.clone(),
-            };
-            let listener = transport.listen(&target).await?;
-            ready_lines.push(ready_line(&target, &endpoints, &url));
-            let (_, endpoints) = watch::channel(endpoints);
-            // One pool a topic, as upstream has it: one that is busy leaves the others alone.
-            let executor = Arc::new(Executor::new(
-                config.executor_pool_size,
-                Arc::clone(&transport),
-                requests.clone(),
-                workers.clone(),
-                stopping.clone(),
-            ));
-            servers.push(RpcServer::new(target, listener, endpoints, executor));
-        }
         Ok(Self {
             client: Arc::new(RpcClient::new(Arc::clone(&transport))),
             config,
+            url,
+            catalog,
             transport,
-            servers,
             admin,
-            requests,
-            stopping,
-            ready_lines,
+            workers,
+            requests: TaskTracker::new(),
+            stopping: CancellationToken::new(),
         })
     }
 
-    /// One line a topic, for whoever waits for the daemon to be ready.
-    pub fn ready_lines(&self) -> &[String] {
-        &self.ready_lines
-    }
-
-    /// Where the admin listener is, if there is one.
-    pub fn admin_address(&self) -> Option<std::net::SocketAddr> {
-        self.admin.as_ref()?.local_addr().ok()
-    }
-
     /// Serves until `stop` completes, then finishes what was accepted; when `stop` completes a
-    /// second time, that is cut short.
-    pub async fn run(self, mut stop: impl AsyncFnMut()) -> anyhow::Result<()> {
-        let draining = self.stopping;
+    /// second time, that is cut short. `announce` gets one line a topic when all are served.
+    pub async fn run(
+        mut self,
+        mut stop: impl AsyncFnMut(),
+        announce: impl FnOnce(&[String]),
+    ) -> anyhow::Result<()> {
+        let (phase, phases) = watch::channel(Phase::Starting);
         // The client and the admin listener are needed until the last reply is sent.
         let drained = CancellationToken::new();
-        let (servers, others) = (TaskTracker::new(), TaskTracker::new());
-
-        let mut stopping = Vec::new();
-        for server in self.servers {
-            stopping.push(servers.spawn(server.run(draining.child_token())));
-        }
-        let client = Arc::clone(&self.client);
-        let until = drained.child_token();
+        let others = TaskTracker::new();
+        let (client, until) = (Arc::clone(&self.client), drained.child_token());
         others.spawn(async move { client.run(until).await });
-        if let Some(listener) = self.admin {
-            let admin = Admin {
-                client: self.client,
-                draining: draining.clone(),
-                exchange: self.config.control_exchange.clone(),
-                default_timeout: self.config.response_timeout(),
-            };
-            let until = drained.child_token();
-            others.spawn(async move {
-                if let Err(error) = admin.run(listener, until).await {
-                    warn!("The admin listener ended: {error}");
-                }
-            });
+        if let Some(listener) = self.admin.take() {
+            self.start_admin(listener, phases, drained.child_token(), &others)?;
         }
 
-        stop().await;
-        info!(
-            "Stopping: no longer consuming, finishing {} requests",
-            self.requests.len()
-        );
-        draining.cancel();
+        let servers = TaskTracker::new();
+        let mut ending = Vec::new();
+        let listening = tokio::select! {
+            listening = self.listen() => Some(listening?),
+            () = stop() => None,
+        };
+        if let Some((listening, ready_lines)) = listening {
+            for server in listening {
+                ending.push(servers.spawn(server.run(self.stopping.child_token())));
+            }
+            phase.send_replace(Phase::Serving);
+            announce(&ready_lines);
+            stop().await;
+        }
+
+        phase.send_replace(Phase::Stopping);
+        info!("Stopping: finishing {}", count_of_requests(&self.requests));
+        self.stopping.cancel();
         let drain = async {
             let mut stopped: Vec<StoppedServer> = Vec::new();
-            for server in stopping {
+            for server in ending {
                 stopped.extend(server.await);
             }
             self.requests.close();
@@ -157,25 +124,84 @@ impl App {
             for server in stopped {
                 server.close().await;
             }
-            // Ends the client first, so that no request of the admin listener waits for a reply that
-            // cannot come.
+            // Ends the client first, so that no request of the admin listener waits for a reply
+            // that cannot come.
             drained.cancel();
             others.close();
             others.wait().await;
             self.transport.close().await;
         };
         let grace = self.config.shutdown_grace();
+        let left = || count_of_requests(&self.requests);
         tokio::select! {
-            finished = timeout(grace, drain) => finished.with_context(|| {
-                let left = self.requests.len();
-                let grace = grace.as_secs();
-                format!("{left} requests were still running {grace} s after the stop")
-            }),
-            () = stop() => {
-                let left = self.requests.len();
-                Err(anyhow::anyhow!("stopped at once, with {left} requests still running"))
-            }
+            finished = timeout(grace, drain) => match finished {
+                Ok(()) => info!("Stopped"),
+                Err(_) => anyhow::bail!(
+                    "{} s after the stop {} had not ended, or could not be answered because the \
+                     broker is gone",
+                    grace.as_secs(),
+                    left()
+                ),
+            },
+            () = stop() => anyhow::bail!("stopped at once; {} had not ended", left()),
         }
+        Ok(())
+    }
+
+    /// Declares every topic's queues and consumes them; waits for the broker if need be.
+    async fn listen(&self) -> anyhow::Result<(Vec<RpcServer>, Vec<String>)> {
+        let mut servers = Vec::new();
+        let mut ready_lines = Vec::new();
+        for (topic, endpoints) in self.catalog.by_topic() {
+            let target = ServerTarget {
+                exchange: self.config.control_exchange.clone(),
+                topic,
+                server: self.config.host.clone(),
+            };
+            let listener = self.transport.listen(&target).await?;
+            ready_lines.push(ready_line(&target, &endpoints, &self.url));
+            let (_, endpoints) = watch::channel(endpoints);
+            // One pool a topic, as upstream has it: one that is busy leaves the others alone.
+            let executor = Arc::new(Executor::new(
+                self.config.executor_pool_size,
+                Arc::clone(&self.transport),
+                self.requests.clone(),
+                self.workers.clone(),
+                self.stopping.clone(),
+            ));
+            servers.push(RpcServer::new(target, listener, endpoints, executor));
+        }
+        Ok((servers, ready_lines))
+    }
+
+    fn start_admin(
+        &self,
+        listener: TcpListener,
+        phase: watch::Receiver<Phase>,
+        until: CancellationToken,
+        tasks: &TaskTracker,
+    ) -> std::io::Result<()> {
+        info!("Admin listener on http://{}", listener.local_addr()?);
+        let admin = Admin {
+            client: Arc::clone(&self.client),
+            phase,
+            transport: Arc::clone(&self.transport),
+            exchange: self.config.control_exchange.clone(),
+            default_timeout: self.config.response_timeout(),
+        };
+        tasks.spawn(async move {
+            if let Err(error) = admin.run(listener, until).await {
+                warn!("The admin listener ended: {error}");
+            }
+        });
+        Ok(())
+    }
+}
+
+fn count_of_requests(requests: &TaskTracker) -> String {
+    match requests.len() {
+        1 => "1 request".to_owned(),
+        count => format!("{count} requests"),
     }
 }
 

@@ -129,7 +129,6 @@ pub struct CallInfo {
 pub struct HostState {
     pub limits: MemoryLimit,
     pub call: CallInfo,
-    plugin: Arc<str>,
     granted: Granted,
     config: Arc<WasiConfigVariables>,
     table: ResourceTable,
@@ -138,7 +137,6 @@ pub struct HostState {
 
 impl HostState {
     pub fn new(
-        plugin: Arc<str>,
         granted: Granted,
         config: Arc<WasiConfigVariables>,
         memory_bytes: usize,
@@ -149,7 +147,6 @@ impl HostState {
         Self {
             limits: MemoryLimit::new(memory_bytes),
             call,
-            plugin,
             granted,
             config,
             table,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use tracing::{error, info};
+use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::endpoint::{Endpoint, Endpoints};
 use crate::plugin::{Plugin, PluginLoader};
@@ -19,16 +19,20 @@ pub struct Catalog {
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     #[error(
-        "cannot read the plugin folder {}: {source}; name another with `plugin_dir` or --plugins",
+        "cannot read the plugin folder {}: {reason}; name another with `plugin_dir` or --plugins",
         path.display()
     )]
     Folder {
         path: PathBuf,
-        source: std::io::Error,
+        reason: std::io::Error,
     },
-    #[error("{} has no plugin: each is a folder with a plugin.toml and a .wasm", .0.display())]
+    #[error(
+        "there is no plugin in the folder {}: each is a folder of its own with a plugin.toml and a \
+         .wasm",
+        .0.display()
+    )]
     Empty(PathBuf),
-    #[error("none of the {count} plugins in {} could be loaded; the log says why", path.display())]
+    #[error("no plugin in the folder {} could be loaded, of {count}; the log says why", path.display())]
     NoneLoaded { path: PathBuf, count: usize },
 }
 
@@ -36,14 +40,16 @@ impl Catalog {
     /// Loads every folder of `directory` that has a plugin.toml. One that cannot be loaded is
     /// logged, and the others are served.
     pub async fn load(directory: &Path, loader: &PluginLoader) -> Result<Self, CatalogError> {
-        let folders = plugin_folders(directory).map_err(|source| CatalogError::Folder {
+        let folders = plugin_folders(directory).map_err(|reason| CatalogError::Folder {
             path: directory.to_owned(),
-            source,
+            reason,
         })?;
         let mut plugins = Vec::new();
         for folder in &folders {
             let started = Instant::now();
-            match loader.load(folder).await {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy();
+            let span = info_span!("load", plugin.name = &*name);
+            match loader.load(folder).instrument(span).await {
                 Ok(plugin) => {
                     let duration_ms = started.elapsed().as_millis();
                     let (name, digest) = (plugin.name(), plugin.digest());
@@ -56,8 +62,10 @@ impl Catalog {
                     plugins.push(plugin);
                 }
                 Err(problem) => {
-                    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-                    error!(plugin.name = %name, "Plugin `{name}` was not loaded: {problem}");
+                    error!(
+                        plugin.name = &*name,
+                        "Plugin `{name}` was not loaded: {problem}"
+                    );
                 }
             }
         }
@@ -97,6 +105,8 @@ fn plugin_folders(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
         let folder = entry?.path();
         if folder.join("plugin.toml").is_file() {
             folders.push(folder);
+        } else if folder.is_dir() {
+            warn!("Skipped {}: it has no plugin.toml", folder.display());
         }
     }
     folders.sort();

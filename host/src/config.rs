@@ -89,17 +89,17 @@ impl Default for Config {
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {reason}", path.display())]
     Read {
         path: PathBuf,
-        source: std::io::Error,
+        reason: std::io::Error,
     },
-    #[error("{origin}: {source}")]
+    #[error("{origin}: {reason}")]
     Document {
         origin: String,
-        source: DocumentError,
+        reason: DocumentError,
     },
-    #[error("{0}")]
+    #[error(transparent)]
     Url(#[from] InvalidUrl),
     #[error("`transport_url` and `transport_url_file` are both set: keep one")]
     TwoUrls,
@@ -119,7 +119,12 @@ impl Config {
         flags: Table,
     ) -> Result<(Self, Vec<String>), ConfigError> {
         let (mut table, origin) = read_file(file)?;
-        let mut unknown = Vec::new();
+        let mut notes = Vec::new();
+        if file.is_none() && !Path::new(DEFAULT_FILE).exists() {
+            notes.push(format!(
+                "There is no {DEFAULT_FILE} here: what is not set is the default"
+            ));
+        }
         for (name, value) in environment {
             let Some(key) = name.strip_prefix(ENV_PREFIX) else {
                 continue;
@@ -128,11 +133,11 @@ impl Config {
             match set(&mut table, &path, &value) {
                 Ok(()) => {}
                 Err(error) if error.is_unknown_key() => {
-                    unknown.push(format!("{name} sets nothing: there is no key `{path}`"));
+                    notes.push(format!("{name} sets nothing: there is no key `{path}`"));
                 }
-                Err(source) => {
+                Err(reason) => {
                     let origin = format!("the variable {name}");
-                    return Err(ConfigError::Document { origin, source });
+                    return Err(ConfigError::Document { origin, reason });
                 }
             }
         }
@@ -140,9 +145,9 @@ impl Config {
             table.insert(key, value);
         }
         let config: Self = document::from_table(table)
-            .map_err(|source| ConfigError::Document { origin, source })?;
+            .map_err(|reason| ConfigError::Document { origin, reason })?;
         config.check()?;
-        Ok((config, unknown))
+        Ok((config, notes))
     }
 
     /// The broker to use, from the key or from the file that holds it.
@@ -153,9 +158,9 @@ impl Config {
             (None, None) => "rabbit://".to_owned(),
             (None, Some(path)) => match std::fs::read_to_string(path) {
                 Ok(url) => url.trim().to_owned(),
-                Err(source) => {
+                Err(reason) => {
                     let path = path.clone();
-                    return Err(ConfigError::Read { path, source });
+                    return Err(ConfigError::Read { path, reason });
                 }
             },
         };
@@ -200,15 +205,15 @@ fn read_file(file: Option<&Path>) -> Result<(Table, String), ConfigError> {
         Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
             return Ok((Table::new(), "configuration".to_owned()));
         }
-        Err(source) => {
+        Err(reason) => {
             let path = path.to_owned();
-            return Err(ConfigError::Read { path, source });
+            return Err(ConfigError::Read { path, reason });
         }
     };
     let origin = path.display().to_string();
-    let failed = |source| ConfigError::Document {
+    let failed = |reason| ConfigError::Document {
         origin: origin.clone(),
-        source,
+        reason,
     };
     // Read as a whole first, since only then an error can name its line.
     document::parse::<Config>(&text).map_err(failed)?;
@@ -322,7 +327,7 @@ mod tests {
         let error = load("", &[("ENDPOINTD_EXECUTOR_POOL_SIZE", "many")]).expect_err("wrong");
         assert_eq!(
             error.to_string(),
-            "the variable ENDPOINTD_EXECUTOR_POOL_SIZE: invalid type: expected usize"
+            "the variable ENDPOINTD_EXECUTOR_POOL_SIZE: invalid type: expected a whole number"
         );
         // Set by mistake to what belongs elsewhere: nothing of it is repeated.
         let error = load("", &[("ENDPOINTD_RABBIT", "rabbit://u:hidden@h")]).expect_err("wrong");

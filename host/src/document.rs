@@ -68,14 +68,38 @@ fn explain(error: &toml::de::Error, text: Option<&str>) -> String {
 
 /// serde repeats a text that is wrong where it is, and that may be a URL with a password.
 fn without_value(message: &str) -> String {
-    match (
-        message.split_once(": string \""),
-        message.rsplit_once("\", expected "),
-    ) {
+    let problem = message.split_once(": string \"");
+    let expected = message.rsplit_once("\", expected ");
+    let message = match (problem, expected) {
         (Some((problem, _)), Some((_, expected))) => format!("{problem}: expected {expected}"),
         _ => message.to_owned(),
+    };
+    let plain = WORDS
+        .iter()
+        .find(|(technical, _)| message.ends_with(technical));
+    match plain {
+        Some((technical, plain)) => {
+            format!("{}{plain}", &message[..message.len() - technical.len()])
+        }
+        None => message,
     }
 }
+
+/// What serde calls things, and what their author calls them.
+const WORDS: &[(&str, &str)] = &[
+    ("expected u16", "expected a whole number"),
+    ("expected u32", "expected a whole number"),
+    ("expected u64", "expected a whole number"),
+    ("expected i32", "expected a whole number"),
+    ("expected usize", "expected a whole number"),
+    ("expected a sequence", "expected a list"),
+    ("expected a boolean", "expected true or false"),
+    ("expected a string", "expected a text in quotes"),
+    (
+        "invalid socket address syntax",
+        "expected ADDRESS:PORT, such as \"127.0.0.1:9797\"",
+    ),
+];
 
 #[cfg(test)]
 mod tests {
@@ -115,7 +139,7 @@ mod tests {
     fn a_wrong_type_names_its_line() {
         check(
             "memory_mib = \"much\"\ntimeout_ms = 2",
-            "line 1: invalid type: expected u32",
+            "line 1: invalid type: expected a whole number",
         );
     }
 }

@@ -47,15 +47,15 @@ pub struct PluginLoader {
 /// Why a folder gave no plugin.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {reason}", path.display())]
     Manifest {
         path: PathBuf,
-        source: std::io::Error,
+        reason: std::io::Error,
     },
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     Document {
         path: PathBuf,
-        source: DocumentError,
+        reason: DocumentError,
     },
     #[error("{}: {problem}", path.display())]
     Invalid { path: PathBuf, problem: String },
@@ -136,7 +136,6 @@ impl PluginLoader {
         let pre = self.link(&component)?;
         let limits = manifest::Limits::default();
         let state = HostState::new(
-            "check".into(),
             Granted::default(),
             Arc::default(),
             limits.memory_bytes(),
@@ -230,7 +229,6 @@ impl Parts {
 
     fn state(&self, call: CallInfo) -> HostState {
         HostState::new(
-            Arc::clone(&self.name),
             self.granted.clone(),
             Arc::clone(&self.config),
             self.manifest.limits.memory_bytes(),
@@ -275,13 +273,22 @@ impl Parts {
             Ok(Ok(result)) => self.result(result),
             Ok(Err(failure)) => self.guest_failure(failure),
             Err(error) => {
-                warn!("Plugin `{}`: {error}", self.name);
+                let problem = match error {
+                    GuestError::TimedOut(_) if limit < limits.timeout() => {
+                        format!(
+                            "it ran until its caller gave up, after {} ms",
+                            limit.as_millis()
+                        )
+                    }
+                    _ => error.to_string(),
+                };
+                warn!("Plugin `{}`: {problem}", self.name);
                 let class = match error {
                     GuestError::TimedOut(_) => "PluginTimeout",
                     GuestError::OutOfMemory(_) => "PluginOutOfMemory",
                     GuestError::Trapped(_) => "PluginTrap",
                 };
-                Err(self.failure(class, &error.to_string()))
+                Err(self.failure(class, &problem))
             }
         }
     }
@@ -358,11 +365,11 @@ impl Endpoint for PluginEndpoint {
 fn read_manifest(path: PathBuf) -> Result<Manifest, LoadError> {
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(source) => return Err(LoadError::Manifest { path, source }),
+        Err(reason) => return Err(LoadError::Manifest { path, reason }),
     };
     let manifest: Manifest = match document::parse(&text) {
         Ok(manifest) => manifest,
-        Err(source) => return Err(LoadError::Document { path, source }),
+        Err(reason) => return Err(LoadError::Document { path, reason }),
     };
     match manifest.problem() {
         Some(problem) => Err(LoadError::Invalid { path, problem }),

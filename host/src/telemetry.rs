@@ -4,6 +4,7 @@
 
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// The `log` and `log_format` keys of endpointd.toml.
 #[derive(Clone, Debug, Deserialize)]
@@ -33,23 +34,30 @@ pub enum LogFormat {
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
-#[error("`log = \"{directives}\"` is not a log filter: use a level such as \"info\" or \"debug\"")]
-pub struct TelemetryError {
-    directives: String,
-    source: tracing_subscriber::filter::ParseError,
-}
+#[error(
+    "`log = \"{0}\"` is no log filter: write error, warn, info, debug, trace or off, or filters such \
+     as \"info,endpointd::plugin=debug\""
+)]
+pub struct TelemetryError(String);
 
 /// Writes the log to standard error, which leaves standard output to what was asked for.
 ///
 /// A second call changes nothing.
 pub fn init(config: &Config) -> Result<(), TelemetryError> {
+    let invalid = || TelemetryError(config.log.clone());
+    // To the filter any word is the name of some crate, so a slip would silence everything.
+    let words = config
+        .log
+        .split(',')
+        .map(str::trim)
+        .filter(|word| !word.contains('='));
+    for word in words {
+        word.parse::<LevelFilter>().map_err(|_| invalid())?;
+    }
     // lapin logs returned messages with their bodies, which carry request contexts and so
     // tokens. What an operator needs of it, our transport says itself.
     let directives = format!("{},lapin=off", config.log);
-    let filter = EnvFilter::try_new(&directives).map_err(|source| TelemetryError {
-        directives: config.log.clone(),
-        source,
-    })?;
+    let filter = EnvFilter::try_new(&directives).map_err(|_| invalid())?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -21,11 +21,20 @@ fn last_line(output: &Output) -> String {
     errors.lines().last().unwrap_or_default().to_owned()
 }
 
+fn missing_count(output: &Output, text: &str) -> usize {
+    String::from_utf8_lossy(&output.stderr)
+        .matches(text)
+        .count()
+}
+
 #[test]
 fn a_start_that_cannot_be_ends_in_one_clear_line() {
     let memory = || Setup::new("memory://");
     let empty = memory().run_to_end();
-    assert!(last_line(&empty).contains("has no plugin"), "{empty:?}");
+    assert!(
+        last_line(&empty).contains("there is no plugin in the folder"),
+        "{empty:?}"
+    );
 
     let unknown = memory()
         .settings("executor_pool_sise = 1")
@@ -49,7 +58,7 @@ fn a_start_that_cannot_be_ends_in_one_clear_line() {
 
     let none = memory().plugin("bad", b"not wasm", "t", "").run_to_end();
     assert!(
-        last_line(&none).contains("none of the 1 plugins"),
+        last_line(&none).contains("could be loaded, of 1; the log says why"),
         "{none:?}"
     );
 
@@ -60,6 +69,14 @@ fn a_start_that_cannot_be_ends_in_one_clear_line() {
     assert!(
         line.contains("names the driver `amqp`") && !line.contains("hunter2"),
         "{line}"
+    );
+
+    let twice = missing_count(&missing, "cannot read /nonexistent.toml");
+    assert_eq!(twice, 1, "said once: {missing:?}");
+    let silent = memory().settings("log = \"loud\"").probe("t").run_to_end();
+    assert!(
+        last_line(&silent).contains("`log = \"loud\"` is no log filter"),
+        "{silent:?}"
     );
 
     let used = memory().probe("t").start();

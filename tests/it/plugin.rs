@@ -238,8 +238,11 @@ fn a_manifest_that_is_wrong_is_refused_with_its_line() {
     check_refused(Some(&wasm), none, "`topics` names no topic");
     let zero = format!("{MANIFEST}[limits]\nconcurrency = 0\n");
     check_refused(Some(&wasm), &zero, "`concurrency` under [limits] is 0");
-    let pinned = format!("sha256 = \"00\"\n{MANIFEST}");
-    check_refused(Some(&wasm), &pinned, "plugin.toml pins 00");
+    let short = format!("sha256 = \"00\"\n{MANIFEST}");
+    check_refused(Some(&wasm), &short, "`sha256` is not 64 hexadecimal digits");
+    let pin = "0".repeat(64);
+    let pinned = format!("sha256 = \"{pin}\"\n{MANIFEST}");
+    check_refused(Some(&wasm), &pinned, &format!("plugin.toml pins {pin}"));
 }
 
 #[test]

@@ -178,7 +178,10 @@ fn buckets_count_without_losing_one(served: &Served) {
     let (class, message) = served.failure("open", json!({"bucket": "other"}));
     assert_eq!(
         (class.as_str(), message.as_str()),
-        ("BucketError", "the bucket is not granted to this plugin")
+        (
+            "BucketError",
+            "the bucket `other` is not granted to this plugin"
+        )
     );
 }
 

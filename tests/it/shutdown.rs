@@ -55,7 +55,7 @@ fn a_second_signal_ends_at_once() {
     wire.publish("neutron", &topic, &envelope(&message));
     std::thread::sleep(Duration::from_millis(500));
     host.terminate();
-    host.logs("finishing 1 requests");
+    host.logs("finishing 1 request");
     host.terminate();
     assert_eq!(host.wait().code(), Some(1));
     host.logs("Stopping");

@@ -56,13 +56,14 @@ pub(crate) fn random_u64() -> u64 {
     random::get_random_u64()
 }
 
+/// Once a bucket is open, its name can no longer be what is wrong.
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
-        match error {
-            store::Error::NoSuchStore => Self::NoSuchBucket,
-            store::Error::AccessDenied => Self::AccessDenied,
-            store::Error::Other(reason) => Self::Backend(reason),
-        }
+        Self::Backend(match error {
+            store::Error::NoSuchStore => "it is gone".to_owned(),
+            store::Error::AccessDenied => "it is no longer granted".to_owned(),
+            store::Error::Other(reason) => reason,
+        })
     }
 }
 
@@ -77,7 +78,12 @@ pub(crate) struct Swap(Cas);
 
 impl Bucket {
     pub(crate) fn open(name: &str) -> Result<Self, Error> {
-        Ok(Self(store::open(name)?))
+        match store::open(name) {
+            Ok(bucket) => Ok(Self(bucket)),
+            Err(store::Error::NoSuchStore) => Err(Error::NoSuchBucket(name.to_owned())),
+            Err(store::Error::AccessDenied) => Err(Error::AccessDenied(name.to_owned())),
+            Err(store::Error::Other(reason)) => Err(Error::Backend(reason)),
+        }
     }
 
     pub(crate) fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {

@@ -1,4 +1,5 @@
-//! `wasi:logging/logging`: a plugin's lines in the host's log.
+//! `wasi:logging/logging`: a plugin's lines in the host's log. Plugin and message are told by the
+//! span that the line is in.
 
 use tracing::{debug, error, info, trace, warn};
 
@@ -10,18 +11,16 @@ const MAX_LINE_BYTES: usize = 4096;
 
 impl Host for HostState {
     fn log(&mut self, level: Level, context: String, message: String) -> wasmtime::Result<()> {
-        let plugin = &*self.plugin;
-        let id = &self.call.id;
         // Escaped, so that a plugin cannot write lines that look like the host's.
         let line = shortened(&message).escape_debug();
-        let context = shortened(&context);
+        let context = (!context.is_empty()).then_some(shortened(&context));
         match level {
-            Level::Trace => trace!(plugin.name = plugin, message.id = id, context, "{line}"),
-            Level::Debug => debug!(plugin.name = plugin, message.id = id, context, "{line}"),
-            Level::Info => info!(plugin.name = plugin, message.id = id, context, "{line}"),
-            Level::Warn => warn!(plugin.name = plugin, message.id = id, context, "{line}"),
+            Level::Trace => trace!(context, "{line}"),
+            Level::Debug => debug!(context, "{line}"),
+            Level::Info => info!(context, "{line}"),
+            Level::Warn => warn!(context, "{line}"),
             Level::Error | Level::Critical => {
-                error!(plugin.name = plugin, message.id = id, context, "{line}");
+                error!(context, "{line}");
             }
         }
         Ok(())

@@ -1,11 +1,13 @@
 //! `endpointd call`: calls a method through the admin listener of a running host.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::value::RawValue;
 
 use super::exit_code;
@@ -29,7 +31,11 @@ pub struct Call {
     /// The admin listener of the host to go through
     #[arg(long, env = VIA, value_name = "URL", default_value = "http://127.0.0.1:9797")]
     via: String,
+    /// Whom to ask: any server of this topic, or the one after --server
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     topic: String,
+    /// What to call
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     method: String,
     /// The arguments: each value is JSON where it parses as JSON, and text otherwise
     #[arg(value_name = "KEY=VALUE")]
@@ -40,6 +46,7 @@ pub struct Call {
     /// The request context, a JSON object
     #[arg(long, value_name = "JSON")]
     context: Option<String>,
+    /// The namespace asked for [default: the null namespace]
     #[arg(long, value_name = "NAME")]
     namespace: Option<String>,
     /// The version asked for [default: what oslo.messaging takes for 1.0]
@@ -68,6 +75,10 @@ impl Call {
                 return Ok(ExitCode::from(exit_code::USAGE));
             }
         };
+        if !self.via.starts_with("http://") {
+            eprintln!("endpointd: --via {} is no http:// URL", self.via);
+            return Ok(ExitCode::from(exit_code::USAGE));
+        }
         let timeout = Duration::from_secs_f64(self.timeout);
         let request = CallRequest {
             topic: self.topic,
@@ -154,10 +165,13 @@ fn report(answer: CallResponse, status: u16, printed: bool) -> u8 {
 
 fn keyword_arguments(pairs: &[String]) -> anyhow::Result<Json> {
     let mut object = ObjectWriter::default();
+    let mut keys = HashSet::new();
     for pair in pairs {
         let (key, value) = pair
             .split_once('=')
+            .filter(|(key, _)| !key.is_empty())
             .with_context(|| format!("`{pair}` is no argument: write KEY=VALUE"))?;
+        anyhow::ensure!(keys.insert(key), "`{key}` is given twice");
         match serde_json::from_str::<&RawValue>(value) {
             Ok(json) => object.raw(key, json.get()),
             Err(_) => object.text(key, value),
@@ -206,6 +220,8 @@ mod tests {
             r#"{"a": 1, "b": [true], "c": "text", "d": "1.4.2", "e": "", "f": "1", "g": "x=y"}"#,
         );
         check(&[], "{}");
+        check(&["=x"], "`=x` is no argument: write KEY=VALUE");
+        check(&["a=1", "a=2"], "`a` is given twice");
         check(&["nothing"], "`nothing` is no argument: write KEY=VALUE");
     }
 }

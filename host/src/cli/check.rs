@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 use tokio::runtime::Builder;
 
+use super::exit_code;
 use crate::capability::{Need, need_of};
 use crate::keyvalue::Buckets;
 use crate::plugin::engine::PluginEngine;
@@ -33,7 +34,13 @@ impl Check {
             .worker_threads(1)
             .enable_all()
             .build()?;
-        let inspection = runtime.block_on(loader.inspect(&self.file))?;
+        let inspection = match runtime.block_on(loader.inspect(&self.file)) {
+            Err(error) if self.json => {
+                println!("{}", json!({"error": error.to_string()}));
+                return Ok(ExitCode::from(exit_code::ERROR));
+            }
+            inspected => inspected?,
+        };
         match self.json {
             true => println!("{}", document(&inspection)),
             false => self.print(&inspection),

@@ -8,7 +8,7 @@ use clap::Args;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use toml::Table;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::call::VIA;
 use crate::app::App;
@@ -93,13 +93,8 @@ async fn serve(config: Config, workers: &Runtime) -> anyhow::Result<()> {
         // Nothing was accepted yet, so there is nothing to finish.
         () = signals.next() => return Ok(()),
     };
-    for line in app.ready_lines() {
-        println!("{line}");
-    }
-    if let Some(address) = app.admin_address() {
-        info!("Admin listener on http://{address}");
-    }
-    app.run(async || signals.next().await).await
+    let announce = |lines: &[String]| lines.iter().for_each(|line| println!("{line}"));
+    app.run(async || signals.next().await, announce).await
 }
 
 /// SIGTERM and Ctrl-C.

@@ -42,7 +42,13 @@ impl FileBucket {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|error| store.failed(error))?;
         }
-        store.open().map_err(|error| store.failed(error))?;
+        store.open().map_err(|error| match error {
+            redb::Error::DatabaseAlreadyOpen => store.failed(
+                "another process has it open: only one host can use a bucket file, so give this \
+                 one a `data_dir` or `path` of its own",
+            ),
+            error => store.failed(error),
+        })?;
         let store = Arc::new(store);
         let (writes, mut waiting) = mpsc::channel(WAITING_WRITES);
         let writer = Arc::clone(&store);

@@ -71,11 +71,13 @@ impl fmt::Display for Kind {
 /// Why a file is no plugin.
 #[derive(Debug, thiserror::Error)]
 pub enum ArtifactError {
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {reason}")]
     Read {
         path: String,
-        source: std::io::Error,
+        reason: std::io::Error,
     },
+    #[error("{path} is a folder: name the .wasm file in it")]
+    Folder { path: String },
     #[error("{path} has {size} bytes, more than the {MAX_FILE_BYTES} a plugin may have")]
     TooLarge { path: String, size: u64 },
     #[error("{path} is not WebAssembly: it does not start with `\\0asm`")]
@@ -90,11 +92,14 @@ impl Artifact {
     /// Reads the file and makes a component of it.
     pub fn read(path: &Path) -> Result<Self, ArtifactError> {
         let shown = || path.display().to_string();
-        let unreadable = |source| ArtifactError::Read {
+        let unreadable = |reason| ArtifactError::Read {
             path: shown(),
-            source,
+            reason,
         };
         let size = std::fs::metadata(path).map_err(unreadable)?.len();
+        if path.is_dir() {
+            return Err(ArtifactError::Folder { path: shown() });
+        }
         if size > MAX_FILE_BYTES {
             return Err(ArtifactError::TooLarge {
                 path: shown(),
@@ -115,7 +120,7 @@ impl Artifact {
             Kind::Component => bytes,
             _ => wrap(bytes, &shape).map_err(|error| ArtifactError::Misfit {
                 path: shown(),
-                reason: format!("{error:#}"),
+                reason: error.root_cause().to_string(),
             })?,
         };
         Ok(Self {

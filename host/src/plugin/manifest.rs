@@ -104,6 +104,14 @@ impl Manifest {
                 "`topics` has one with more than {MAX_TOPIC_BYTES} bytes"
             ));
         }
+        let digits = |pin: &String| pin.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if self
+            .sha256
+            .as_ref()
+            .is_some_and(|pin| pin.len() != 64 || !digits(pin))
+        {
+            return Some("`sha256` is not 64 hexadecimal digits".to_owned());
+        }
         let positive = [
             ("memory_mib", self.limits.memory_mib),
             ("timeout_ms", self.limits.timeout_ms),

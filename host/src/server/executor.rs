@@ -103,12 +103,16 @@ impl Executor {
                 Accepted::Duplicate => return warn!("Dropped a message that was served before"),
                 Accepted::Lost => return debug!("The broker was lost and will deliver again"),
             }
-            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            let given_up = || deadline.is_some_and(|deadline| deadline <= Instant::now());
+            if given_up() {
                 return debug!("Dropped a call whose caller has given up");
             }
             let outcome = invoke(&job.endpoints, &request, deadline).await;
             if let Err(failure) = &outcome {
                 debug!("Answered with {:?}.{:?}", failure.module, failure.class);
+            }
+            if given_up() {
+                return debug!("Dropped a reply whose caller has given up");
             }
             if let Some(address) = &request.reply_to {
                 self.reply(address, &outcome, job.place).await;

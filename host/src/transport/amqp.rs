@@ -162,6 +162,10 @@ impl Transport for RabbitTransport {
             .unwrap_or(Err(TransportError::TimedOut))
     }
 
+    fn is_connected(&self) -> bool {
+        self.listening.is_open()
+    }
+
     async fn close(&self) {
         self.sending.close().await;
         self.listening.close().await;

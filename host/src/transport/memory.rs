@@ -90,6 +90,10 @@ impl Transport for MemoryTransport {
         Ok(())
     }
 
+    fn is_connected(&self) -> bool {
+        true
+    }
+
     async fn close(&self) {}
 }
 

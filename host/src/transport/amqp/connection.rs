@@ -34,6 +34,7 @@ pub(super) struct Connection {
     io: Handle,
     live: Mutex<Option<lapin::Connection>>,
     was_open: AtomicBool,
+    is_open: AtomicBool,
 }
 
 /// Why one attempt at one host failed.
@@ -60,6 +61,7 @@ impl Connection {
             io: io.clone(),
             live: Mutex::default(),
             was_open: AtomicBool::new(false),
+            is_open: AtomicBool::new(false),
         }
     }
 
@@ -74,6 +76,7 @@ impl Connection {
             match connection.create_channel().await {
                 Ok(channel) => {
                     *live = Some(connection);
+                    self.is_open.store(true, Ordering::Relaxed);
                     return Ok(channel);
                 }
                 Err(error) if connection.status().connected() => {
@@ -84,6 +87,16 @@ impl Connection {
                 Err(_) => {}
             }
         }
+    }
+
+    /// Whether the last that was seen of it was open.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Relaxed)
+    }
+
+    /// Somebody saw a channel break.
+    pub(super) fn seems_lost(&self) {
+        self.is_open.store(false, Ordering::Relaxed);
     }
 
     pub(super) async fn close(&self) {
@@ -108,7 +121,7 @@ impl Connection {
                         self.was_open.store(true, Ordering::Relaxed);
                         let address = host.address();
                         let purpose = self.purpose;
-                        info!("Connected to RabbitMQ at {address} ({purpose})");
+                        info!(parent: None, "Connected to RabbitMQ at {address} ({purpose})");
                         return Ok(connection);
                     }
                     Err(DialError::Refused(reason)) if !self.was_open.load(Ordering::Relaxed) => {
@@ -121,7 +134,9 @@ impl Connection {
                     }
                 }
             }
+            // Whoever happened to need it is not what this is about.
             warn!(
+                parent: None,
                 "{last_error}; trying again in {} s ({} connection)",
                 pause.as_secs(),
                 self.purpose

@@ -160,6 +160,7 @@ impl<T: Message> Listener<T> for AmqpListener<T> {
                 Some(Arrival::Delivery(delivery)) => delivery,
                 Some(Arrival::Broken(error)) => {
                     warn!("Lost the consumers of {}: {error}", self.queue_names());
+                    self.connection.seems_lost();
                     self.consuming = None;
                     continue;
                 }
