@@ -15,7 +15,7 @@ use self::options::Options;
 
 /// Serves the public methods of an `impl` block under a namespace and a version.
 ///
-/// ```ignore
+/// ```text
 /// #[endpoint(version = "1.4")]                       // the null namespace
 /// #[endpoint(namespace = "leases", version = "2.0")]
 /// #[endpoint(version = "1.0", export = false)]       // one of several: see `export!`
