@@ -222,8 +222,16 @@ fn read_file(file: Option<&Path>) -> Result<(Table, String), ConfigError> {
     Ok((table, origin))
 }
 
-/// A relative path in the file is relative to the file, wherever the daemon is started.
+/// A relative path is relative to the file, wherever the daemon is started; so are the defaults.
 fn rebase(table: &mut Table, folder: &Path) {
+    let defaults = Config::default();
+    for (key, path) in [
+        ("plugin_dir", defaults.plugin_dir),
+        ("data_dir", defaults.data_dir),
+    ] {
+        let path = path.to_string_lossy().into_owned();
+        table.entry(key).or_insert(Value::String(path));
+    }
     let rebase_key = |table: &mut Table, key: &str| {
         if let Some(Value::String(path)) = table.get_mut(key) {
             *path = folder.join(&*path).to_string_lossy().into_owned();
@@ -353,6 +361,7 @@ mod tests {
         let text = "plugin_dir = \"p\"\n[keyvalue.b]\nbackend = \"file\"\npath = \"/x/y\"\n";
         let (config, _) = load(text, &[]).expect("fine");
         assert!(config.plugin_dir.is_absolute() && config.plugin_dir.ends_with("p"));
+        assert!(config.data_dir.is_absolute() && config.data_dir.ends_with("data"));
         let bucket = config.keyvalue.values().next().expect("a bucket");
         assert_eq!(bucket.path.as_deref(), Some(Path::new("/x/y")));
     }
