@@ -204,10 +204,6 @@ impl Plugin {
         &self.parts.manifest
     }
 
-    pub fn targets(&self) -> &[EndpointTarget] {
-        &self.targets
-    }
-
     /// One endpoint a target: dispatch tries them one by one.
     pub fn endpoints(self: &Arc<Self>) -> impl Iterator<Item = Arc<dyn Endpoint>> {
         (0..self.targets.len()).map(|index| -> Arc<dyn Endpoint> {

@@ -200,6 +200,34 @@ fn a_killed_broker_is_found_again_by_itself() {
 }
 
 #[test]
+fn what_the_broker_refuses_one_call_costs_no_other() {
+    let rabbit = rabbit::shared();
+    let topic = unique("refused");
+    let host = Setup::new(&rabbit.url()).probe(&topic).start();
+    let mut wire = Wire::connect(rabbit.port());
+    let call = |exchange: &str| {
+        let request = serde_json::json!({"topic": topic, "method": "which", "exchange": exchange});
+        host.call_with(request)["error"]
+            .as_str()
+            .expect("an error")
+            .to_owned()
+    };
+    std::thread::scope(|scope| {
+        let flood = scope.spawn(|| wire.flood("neutron", &topic, 3000, 64));
+        while !flood.is_finished() {
+            // It exists with another type.
+            let error = call("amq.direct");
+            assert!(
+                error.starts_with("RabbitMQ refused the exchange"),
+                "{error}"
+            );
+            assert_eq!(call(&"x".repeat(300)), "a name has more than 255 bytes");
+        }
+        assert_eq!(flood.join().expect("no panic").len(), 3000);
+    });
+}
+
+#[test]
 fn a_deleted_queue_is_declared_again() {
     let rabbit = rabbit::shared();
     let topic = unique("deleted");

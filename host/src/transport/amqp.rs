@@ -97,18 +97,28 @@ impl RabbitTransport {
             }
         }
     }
-}
 
-impl Publishing {
-    async fn send(&self, to: &Destination, message: &Outgoing) -> Result<(), PublishError> {
-        if let Destination::Topic { exchange, .. } = to {
-            let mut declared = self.declared.lock().await;
-            if !declared.contains(exchange) {
-                topology::declare_exchange(&self.channel, &Exchange::topic(exchange)).await?;
-                declared.insert(exchange.clone());
-            }
+    async fn publish(&self, to: &Destination, message: &Outgoing) -> Result<(), PublishError> {
+        let publishing = self.publishing().await?;
+        if let Destination::Topic { exchange, .. } = to
+            && !publishing.declared.lock().await.contains(exchange)
+        {
+            self.declare(exchange).await?;
+            publishing.declared.lock().await.insert(exchange.clone());
         }
-        publisher::publish(&self.channel, to, message).await
+        publisher::publish(&publishing.channel, to, message).await
+    }
+
+    /// Makes an exchange, on a channel of its own: a refusal closes the channel, and with it
+    /// whatever others have under way there.
+    async fn declare(&self, exchange: &str) -> Result<(), PublishError> {
+        publisher::name(exchange)?;
+        let channel = self.sending.channel().await?;
+        let declared = topology::declare_exchange(&channel, &Exchange::topic(exchange)).await;
+        declared.map_err(|error| match error.is_amqp_soft_error() {
+            true => PublishError::Refused(format!("RabbitMQ refused the exchange: {error}")),
+            false => error.into(),
+        })
     }
 }
 
@@ -135,12 +145,7 @@ impl Transport for RabbitTransport {
         let deadline = Instant::from_std(message.deadline);
         let attempts = async {
             loop {
-                let sent = match self.publishing().await {
-                    Ok(publishing) => publishing.send(to, &message).await,
-                    Err(TransportError::Disconnected(error)) => Err(PublishError::Broken(error)),
-                    Err(error) => return Err(error),
-                };
-                match sent {
+                match self.publish(to, &message).await {
                     Ok(()) => return Ok(()),
                     Err(PublishError::Returned(queue)) => {
                         return Err(TransportError::Undeliverable(queue));

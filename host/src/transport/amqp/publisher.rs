@@ -5,7 +5,7 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
 
-use crate::transport::{BoxError, Destination, Outgoing};
+use crate::transport::{BoxError, Destination, Outgoing, TransportError};
 
 /// Why a message was not taken.
 pub(super) enum PublishError {
@@ -13,15 +13,22 @@ pub(super) enum PublishError {
     Returned(String),
     /// The broker, or AMQP itself, does not allow it: trying again gives the same answer.
     Refused(String),
-    /// The channel is of no further use, or the broker could not take it now.
+    /// The channel is of no further use, or the broker could not take it now. Whoever shares a
+    /// channel gets the error that another one caused, so this is no verdict on the message.
     Broken(BoxError),
 }
 
 impl From<lapin::Error> for PublishError {
     fn from(error: lapin::Error) -> Self {
-        match error.is_amqp_soft_error() {
-            true => Self::Refused(format!("RabbitMQ refused the message: {error}")),
-            false => Self::Broken(error.into()),
+        Self::Broken(error.into())
+    }
+}
+
+impl From<TransportError> for PublishError {
+    fn from(error: TransportError) -> Self {
+        match error {
+            TransportError::Refused(reason) => Self::Refused(reason),
+            error => Self::Broken(error.into()),
         }
     }
 }
@@ -73,7 +80,8 @@ pub(super) async fn publish(
     }
 }
 
-fn name(text: &str) -> Result<ShortString, PublishError> {
+/// A name as AMQP can carry it.
+pub(super) fn name(text: &str) -> Result<ShortString, PublishError> {
     ShortString::try_new(text)
         .map_err(|_| PublishError::Refused("a name has more than 255 bytes".to_owned()))
 }
