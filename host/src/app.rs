@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -18,7 +19,8 @@ use crate::admin::{Admin, Phase};
 use crate::catalog::Catalog;
 use crate::client::RpcClient;
 use crate::config::Config;
-use crate::endpoint::Endpoints;
+use crate::endpoint::ping::{self, Ping};
+use crate::endpoint::{Endpoint, Endpoints};
 use crate::keyvalue::file::FileBucket;
 use crate::keyvalue::memory::MemoryBucket;
 use crate::keyvalue::{Backend, Buckets, KeyValue};
@@ -41,6 +43,8 @@ pub struct App {
     client: Arc<RpcClient>,
     admin: Option<TcpListener>,
     workers: Handle,
+    /// How long a reply is tried again whose queue is missing.
+    missing_queue_timeout: Duration,
     /// Running requests.
     requests: TaskTracker,
     /// Cancelled when the stop begins.
@@ -59,15 +63,20 @@ impl App {
             .map_err(|error| anyhow::anyhow!("cannot set up the plugins' imports: {error:#}"))?;
         let catalog = Catalog::load(&config.plugin_dir, &loader).await?;
         let admin = bind_admin(&config).await?;
+        let mut options = config.rabbit.clone();
         let transport: Arc<dyn Transport> = match &url {
-            TransportUrl::Memory => Arc::new(MemoryTransport::default()),
+            TransportUrl::Memory => Arc::new(MemoryTransport::new(config.duplicate_window)),
             TransportUrl::Rabbit(rabbit) => {
-                let io = Handle::current();
-                Arc::new(RabbitTransport::new(rabbit, config.rabbit.clone(), &io))
+                let (io, window) = (Handle::current(), config.duplicate_window);
+                options = config.rabbit_options(rabbit)?;
+                Arc::new(RabbitTransport::new(rabbit, options.clone(), window, &io))
             }
         };
         Ok(Self {
             client: Arc::new(RpcClient::new(Arc::clone(&transport))),
+            missing_queue_timeout: Duration::from_secs(
+                options.kombu_missing_consumer_retry_timeout.into(),
+            ),
             config,
             url,
             catalog,
@@ -159,11 +168,13 @@ impl App {
                 server: self.config.host.clone(),
             };
             let listener = self.transport.listen(&target).await?;
+            let endpoints = self.with_ping(&target, endpoints);
             ready_lines.push(ready_line(&target, &endpoints, &self.url));
             let (_, endpoints) = watch::channel(endpoints);
             // One pool a topic, as upstream has it: one that is busy leaves the others alone.
             let executor = Arc::new(Executor::new(
                 self.config.executor_pool_size,
+                self.missing_queue_timeout,
                 Arc::clone(&self.transport),
                 self.requests.clone(),
                 self.workers.clone(),
@@ -172,6 +183,20 @@ impl App {
             servers.push(RpcServer::new(target, listener, endpoints, executor));
         }
         Ok((servers, ready_lines))
+    }
+
+    /// Ping answers last, and not at all where a plugin has a method of that name.
+    fn with_ping(&self, target: &ServerTarget, endpoints: Endpoints) -> Endpoints {
+        if !self.config.rpc_ping_enabled {
+            return endpoints;
+        }
+        let has_it = |endpoint: &Arc<dyn Endpoint>| endpoint.target().has_method(ping::METHOD);
+        if endpoints.iter().any(has_it) {
+            let topic = &target.topic;
+            warn!("`rpc_ping_enabled` changes nothing for `{topic}`: a plugin answers pings");
+            return endpoints;
+        }
+        endpoints.followed_by(Arc::new(Ping::default()))
     }
 
     fn start_admin(

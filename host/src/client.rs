@@ -80,7 +80,7 @@ impl RpcClient {
                 method: call.method,
                 args: call.args,
                 context: call.context,
-                reply_queue: self.replies.queue(),
+                reply_queue: waiting.reply_queue,
                 message_id: &message_id,
                 unique_id: &Uuid::new_v4().simple().to_string(),
             }

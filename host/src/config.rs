@@ -1,45 +1,63 @@
-//! `endpointd.toml`, overridden by `ENDPOINTD_*` variables, overridden by flags.
+//! `endpointd.toml`, overridden by `ENDPOINTD_*` variables, overridden by flags; below them what an
+//! OpenStack service's own files set.
+
+mod oslo_file;
+mod oslo_options;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use self::oslo_options::OsloConfigError;
 use crate::document::{self, DocumentError};
 use crate::keyvalue::{BucketConfig, BucketName};
 use crate::telemetry::LogFormat;
-use crate::transport::amqp::options;
-use crate::transport::url::{InvalidUrl, TransportUrl};
+use crate::transport::amqp::options::{self, InvalidOption};
+use crate::transport::url::{InvalidUrl, RabbitUrl, TransportUrl};
 
 /// Read if no other file is named, and if it is there.
 pub const DEFAULT_FILE: &str = "endpointd.toml";
 const ENV_PREFIX: &str = "ENDPOINTD_";
 
 /// Everything that can be set.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Which broker carries the messages; may hold a password.
+    /// Which broker carries the messages: `rabbit://USER:PASSWORD@HOST:PORT,HOST2.../VHOST`, or
+    /// `memory://`. What is left out is `guest:guest@127.0.0.1:5672`, virtual host `/`. Options of
+    /// `[rabbit]` may follow after `?`, and win over those of the file.
     transport_url: Option<String>,
-    /// A file that holds the URL alone, for those who keep secrets in files.
+    /// A file that holds the URL alone, to keep the password out of this one.
     transport_url_file: Option<PathBuf>,
-    /// The exchange of a target that names none. Neutron's services use `neutron`.
+    /// The exchange that the topics' queues are bound to, and of a target that names none.
     pub control_exchange: String,
-    /// The server's name: calls to one host go to `TOPIC.HOST`.
+    /// This server's name: calls to it alone go to `TOPIC.HOST`. The machine's name if it is not
+    /// given.
     pub host: String,
+    /// The folder of plugins.
     pub plugin_dir: PathBuf,
     /// Where buckets of the `file` backend are kept.
     pub data_dir: PathBuf,
-    /// Requests that are answered at the same time.
+    /// Requests of one topic that are answered at the same time; the rest stays with the broker.
     pub executor_pool_size: usize,
-    /// How long a call from this host waits for its reply.
+    /// Messages of one topic that are remembered, to drop those that come twice. Upstream has 16,
+    /// which a busy topic outruns in a millisecond.
+    pub duplicate_window: usize,
+    /// Each topic also answers `oslo_rpc_server_ping`, for probes.
+    pub rpc_ping_enabled: bool,
+    /// Seconds that a call through `POST /call` waits which names no time.
     pub rpc_response_timeout_s: u64,
-    /// How long accepted requests may still run after a stop was asked for.
+    /// Seconds that accepted requests may run on after a stop was asked for.
     pub shutdown_grace_s: u64,
+    /// `error`, `warn`, `info`, `debug`, `trace`, `off`, or filters such as
+    /// `info,endpointd::plugin=debug`.
     pub log: String,
+    /// `text` or `json`.
     pub log_format: LogFormat,
     pub admin: AdminConfig,
     pub rabbit: options::Config,
@@ -47,11 +65,12 @@ pub struct Config {
 }
 
 /// The `[admin]` table.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminConfig {
     /// Whether the admin listener runs at all.
     pub enabled: bool,
+    /// Where it listens.
     pub listen: SocketAddr,
 }
 
@@ -71,10 +90,12 @@ impl Default for Config {
             transport_url: None,
             transport_url_file: None,
             control_exchange: "neutron".to_owned(),
-            host: host_name(),
+            host: String::new(),
             plugin_dir: "plugins".into(),
             data_dir: "data".into(),
             executor_pool_size: 64,
+            duplicate_window: 4096,
+            rpc_ping_enabled: false,
             rpc_response_timeout_s: 60,
             shutdown_grace_s: 30,
             log: telemetry.log,
@@ -84,6 +105,17 @@ impl Default for Config {
             keyvalue: BTreeMap::new(),
         }
     }
+}
+
+/// Where a configuration comes from, besides the environment.
+#[derive(Debug, Default)]
+pub struct Sources<'a> {
+    /// endpointd.toml; the default one, if it is there, where none is named.
+    pub file: Option<&'a Path>,
+    /// OpenStack services' own files, the later ones over the earlier.
+    pub oslo_files: &'a [PathBuf],
+    /// Keys and values from the command line.
+    pub flags: Table,
 }
 
 /// Why there is no configuration.
@@ -101,6 +133,12 @@ pub enum ConfigError {
     },
     #[error(transparent)]
     Url(#[from] InvalidUrl),
+    #[error("`transport_url`, after `?`: {0}")]
+    UrlOption(InvalidOption),
+    #[error("[rabbit]: {0}")]
+    Rabbit(InvalidOption),
+    #[error(transparent)]
+    Oslo(#[from] OsloConfigError),
     #[error("`transport_url` and `transport_url_file` are both set: keep one")]
     TwoUrls,
     #[error("{0}")]
@@ -108,29 +146,30 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads the file (the default one only if it is there), then the variables, then the flags,
-    /// given as keys and values.
+    /// Reads the OpenStack files, over them endpointd.toml, over it the variables, over them the
+    /// flags.
     ///
     /// Also gives what an operator should hear of but what is no error: Kubernetes sets
     /// `ENDPOINTD_PORT` and its like for a service of that name.
     pub fn load(
-        file: Option<&Path>,
+        sources: Sources<'_>,
         environment: impl Iterator<Item = (String, String)>,
-        flags: Table,
     ) -> Result<(Self, Vec<String>), ConfigError> {
-        let (mut table, origin) = read_file(file)?;
-        let mut notes = Vec::new();
-        if file.is_none() && !Path::new(DEFAULT_FILE).exists() {
+        let (own, origin) = read_file(sources.file)?;
+        let (mut table, mut notes) = oslo_options::read(sources.oslo_files)?;
+        if sources.file.is_none() && !Path::new(DEFAULT_FILE).exists() {
             notes.push(format!(
                 "There is no {DEFAULT_FILE} here: what is not set is the default"
             ));
         }
+        overlay(&mut table, own);
+        let mut variables = Table::new();
         for (name, value) in environment {
             let Some(key) = name.strip_prefix(ENV_PREFIX) else {
                 continue;
             };
             let path = key.to_ascii_lowercase();
-            match set(&mut table, &path, &value) {
+            match set(&mut variables, &path, &value) {
                 Ok(()) => {}
                 Err(error) if error.is_unknown_key() => {
                     notes.push(format!("{name} sets nothing: there is no key `{path}`"));
@@ -141,13 +180,26 @@ impl Config {
                 }
             }
         }
-        for (key, value) in flags {
-            table.insert(key, value);
-        }
-        let config: Self = document::from_table(table)
+        overlay(&mut table, variables);
+        overlay(&mut table, sources.flags);
+        let mut config: Self = document::from_table(table)
             .map_err(|reason| ConfigError::Document { origin, reason })?;
+        for name in [&mut config.host, &mut config.rabbit.hostname] {
+            if name.is_empty() {
+                *name = host_name();
+            }
+        }
         config.check()?;
         Ok((config, notes))
+    }
+
+    /// The options for the cluster at `url`, whose own win over the file's.
+    pub fn rabbit_options(&self, url: &RabbitUrl) -> Result<options::Config, ConfigError> {
+        let texts = url.options.iter().map(|(name, text)| (&**name, &**text));
+        let options = self.rabbit.with_texts(texts);
+        let options = options.map_err(ConfigError::UrlOption)?;
+        options.check().map_err(ConfigError::Rabbit)?;
+        Ok(options)
     }
 
     /// The broker to use, from the key or from the file that holds it.
@@ -191,6 +243,7 @@ impl Config {
             () if !(1..=255).contains(&self.control_exchange.len()) => {
                 "`control_exchange` must have 1 to 255 bytes"
             }
+            () if self.duplicate_window > 1_000_000 => "`duplicate_window` must be at most 1000000",
             () if self.rpc_response_timeout_s == 0 => "`rpc_response_timeout_s` must not be 0",
             () => return Ok(()),
         };
@@ -233,17 +286,39 @@ fn rebase(table: &mut Table, folder: &Path) {
         table.entry(key).or_insert(Value::String(path));
     }
     let rebase_key = |table: &mut Table, key: &str| {
-        if let Some(Value::String(path)) = table.get_mut(key) {
+        if let Some(Value::String(path)) = table.get_mut(key)
+            && !path.is_empty()
+        {
             *path = folder.join(&*path).to_string_lossy().into_owned();
         }
     };
     for key in ["plugin_dir", "data_dir", "transport_url_file"] {
         rebase_key(table, key);
     }
+    if let Some(rabbit) = table.get_mut("rabbit").and_then(Value::as_table_mut) {
+        for key in ["ssl_ca_file", "ssl_cert_file", "ssl_key_file"] {
+            rebase_key(rabbit, key);
+        }
+    }
     let buckets = table.get_mut("keyvalue").and_then(Value::as_table_mut);
     for (_, bucket) in buckets.into_iter().flatten() {
         if let Some(bucket) = bucket.as_table_mut() {
             rebase_key(bucket, "path");
+        }
+    }
+}
+
+/// Sets everything in `above` over `table`, tables key by key. A URL may be given in two ways, of
+/// which the one above wins.
+fn overlay(table: &mut Table, above: Table) {
+    let urls = ["transport_url", "transport_url_file"];
+    if urls.iter().any(|key| above.contains_key(*key)) {
+        urls.iter().for_each(|key| drop(table.remove(*key)));
+    }
+    for (key, value) in above {
+        match (table.get_mut(&key), value) {
+            (Some(Value::Table(inner)), Value::Table(above)) => overlay(inner, above),
+            (_, value) => drop(table.insert(key, value)),
         }
     }
 }
@@ -302,7 +377,11 @@ mod tests {
         let environment = environment
             .iter()
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        Config::load(Some(&path), environment, Table::new())
+        let sources = Sources {
+            file: Some(&path),
+            ..Sources::default()
+        };
+        Config::load(sources, environment)
     }
 
     #[test]
@@ -367,6 +446,29 @@ mod tests {
     }
 
     #[test]
+    fn options_of_the_url_win_over_those_of_the_file() {
+        let text = "transport_url = \"rabbit://h?rabbit_qos_prefetch_count=3&ssl=yes\"\n\
+                    [rabbit]\nrabbit_qos_prefetch_count = 2\namqp_durable_queues = true\n";
+        let (config, _) = load(text, &[]).expect("fine");
+        let options = |config: &Config| match config.transport_url() {
+            Ok(TransportUrl::Rabbit(url)) => config.rabbit_options(&url),
+            other => panic!("{other:?}"),
+        };
+        let found = options(&config).expect("fine");
+        assert_eq!(found.rabbit_qos_prefetch_count, 3);
+        assert!(found.ssl && found.amqp_durable_queues);
+        for wrong in [
+            "rpc_response_timeout=5",
+            "ssl=perhaps",
+            "rabbit_stream_fanout=1",
+        ] {
+            let text = format!("transport_url = \"rabbit://h?{wrong}\"");
+            let (config, _) = load(&text, &[]).expect("a URL is looked at later");
+            options(&config).expect_err(wrong);
+        }
+    }
+
+    #[test]
     fn the_url_may_stand_in_a_file_but_not_in_two_places() {
         let folder = tempfile::tempdir().expect("a folder");
         let secret = folder.path().join("url");
@@ -374,7 +476,13 @@ mod tests {
         let line = format!("transport_url_file = {:?}\n", secret.display().to_string());
         let (config, _) = load(&line, &[]).expect("fine");
         assert_eq!(config.transport_url().expect("a URL"), TransportUrl::Memory);
-        let (config, _) = load(&line, &[("ENDPOINTD_TRANSPORT_URL", "memory://")]).expect("fine");
+        let (config, _) = load(&line, &[("ENDPOINTD_TRANSPORT_URL", "rabbit://")]).expect("fine");
+        assert!(matches!(
+            config.transport_url(),
+            Ok(TransportUrl::Rabbit(_))
+        ));
+        let both = format!("{line}transport_url = \"memory://\"\n");
+        let (config, _) = load(&both, &[]).expect("fine");
         assert!(matches!(config.transport_url(), Err(ConfigError::TwoUrls)));
     }
 }

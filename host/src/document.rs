@@ -28,6 +28,15 @@ pub fn from_table<T: DeserializeOwned>(table: toml::Table) -> Result<T, Document
     T::deserialize(toml::Value::Table(table)).map_err(|error| DocumentError(explain(&error, None)))
 }
 
+/// What `text` says as oslo.config reads it (types.py: `Boolean`).
+pub fn boolean(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Some(true),
+        "false" | "0" | "no" | "off" => Some(false),
+        _ => None,
+    }
+}
+
 /// The name in `known` that `word` was probably meant to be.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     /// Below this two words are not a slip of the keyboard but different words.
@@ -68,6 +77,11 @@ fn explain(error: &toml::de::Error, text: Option<&str>) -> String {
 
 /// serde repeats a text that is wrong where it is, and that may be a URL with a password.
 fn without_value(message: &str) -> String {
+    if message.starts_with("unknown variant `")
+        && let Some((_, expected)) = message.rsplit_once("`, expected ")
+    {
+        return format!("expected {expected}");
+    }
     let problem = message.split_once(": string \"");
     let expected = message.rsplit_once("\", expected ");
     let message = match (problem, expected) {
@@ -133,6 +147,12 @@ mod tests {
             "colour = 1",
             "line 1: unknown key `colour`: expected `memory_mib` or `timeout_ms`",
         );
+    }
+
+    #[test]
+    fn a_wrong_word_is_not_repeated() {
+        let message = "unknown variant `hid`, expected den`, expected one of `a`, `b`";
+        assert_eq!(without_value(message), "expected one of `a`, `b`");
     }
 
     #[test]

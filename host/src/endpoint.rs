@@ -1,5 +1,7 @@
 //! The seam between the server and whatever answers: a plugin, or native code.
 
+pub mod ping;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -55,6 +57,11 @@ impl Endpoints {
     pub fn new(mut endpoints: Vec<Arc<dyn Endpoint>>) -> Self {
         endpoints.sort_by_key(|endpoint| std::cmp::Reverse(endpoint.target().version));
         Self(endpoints.into())
+    }
+
+    /// These, and `endpoint` when none of them answers.
+    pub fn followed_by(&self, endpoint: Arc<dyn Endpoint>) -> Self {
+        Self(self.0.iter().cloned().chain([endpoint]).collect())
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Endpoint>> {

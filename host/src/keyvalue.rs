@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// How many keys one page of a listing holds.
@@ -111,7 +112,7 @@ pub enum KeyValueError {
 }
 
 /// A bucket's name, as `[keyvalue.NAME]` and `grants.keyvalue` have it.
-#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(try_from = "String")]
 pub struct BucketName(String);
 
@@ -137,7 +138,7 @@ impl TryFrom<String> for BucketName {
 }
 
 /// A `[keyvalue.NAME]` table of endpointd.toml.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct BucketConfig {
     pub backend: Backend,
@@ -146,7 +147,7 @@ pub struct BucketConfig {
 }
 
 /// Where a bucket's content is.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
     /// In this process, and gone with it.

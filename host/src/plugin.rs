@@ -11,14 +11,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 use wasmtime::component::{Component, Linker};
 use wasmtime_wasi_config::WasiConfigVariables;
 
 use self::artifact::{Artifact, ArtifactError};
 use self::engine::PluginEngine;
 use self::instance::GuestError;
-use self::manifest::Manifest;
+use self::manifest::{Access, Manifest};
 use crate::bindings::EndpointPre;
 use crate::bindings::endpointd::rpc::types;
 use crate::capability::{self, CallInfo, GrantError, Granted, HostState};
@@ -220,7 +220,18 @@ impl Parts {
         let _place = self.engine.place().await;
         let state = self.state(no_call(self.host_started));
         let targets = instance::targets(&self.pre, state, TARGETS_TIMEOUT).await?;
-        checked_targets(targets)
+        let mut targets = checked_targets(targets)?;
+        if self.manifest.access == Access::Public {
+            let before = count_methods(&targets);
+            for target in &mut targets {
+                target.methods.retain(|method| !method.starts_with('_'));
+            }
+            let hidden = before - count_methods(&targets);
+            if hidden > 0 {
+                info!("{hidden} methods are private, as their names begin with `_`");
+            }
+        }
+        Ok(targets)
     }
 
     fn state(&self, call: CallInfo) -> HostState {
@@ -401,6 +412,10 @@ fn checked_targets(targets: Vec<types::Target>) -> Result<Vec<EndpointTarget>, L
     };
     let targets = targets.into_iter().map(checked).collect::<Result<_, _>>();
     targets.map_err(|error| invalid(error.to_string()))
+}
+
+fn count_methods(targets: &[EndpointTarget]) -> usize {
+    targets.iter().map(|target| target.methods.len()).sum()
 }
 
 /// Names of plugins are shown to operators, in ready lines and by `check`: they must not be able to

@@ -3,6 +3,7 @@
 
 pub mod dispatcher;
 pub mod executor;
+pub mod gone_queues;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

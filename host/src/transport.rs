@@ -23,7 +23,10 @@ pub trait Transport: Send + Sync {
         target: &ServerTarget,
     ) -> Result<Box<dyn Listener<Request>>, TransportError>;
 
-    /// Declares a reply queue under a name of its own and starts to consume it.
+    /// A name for a reply queue of this process's own.
+    fn reply_queue(&self) -> String;
+
+    /// Declares a reply queue and starts to consume it.
     async fn listen_replies(&self, queue: &str)
     -> Result<Box<dyn Listener<Reply>>, TransportError>;
 
@@ -121,7 +124,7 @@ pub enum Accepted {
     Lost,
 }
 
-/// Where a message goes (`impl_rabbit.py`: `topic_send`, `direct_send`).
+/// Where a message goes (`impl_rabbit.py`: `topic_send`, `fanout_send`, `direct_send`).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Destination {
     /// Any server of a topic, or one of them.
@@ -130,6 +133,8 @@ pub enum Destination {
         topic: String,
         server: Option<String>,
     },
+    /// Every server of a topic, of whichever exchange.
+    Fanout { topic: String },
     /// A reply queue. Sent as mandatory: a missing queue is an error.
     Reply { queue: String },
 }
@@ -168,16 +173,24 @@ pub enum TransportError {
 /// A message counts as seen when it was acknowledged, not before: one whose acknowledgement was
 /// lost is delivered again, and is then served. A keyed hash stands for each id, so that what
 /// senders choose as ids neither takes memory nor collides on purpose.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SeenIds {
+    capacity: usize,
     order: VecDeque<u64>,
     hashes: HashSet<u64>,
     key: RandomState,
 }
 
 impl SeenIds {
-    /// Upstream remembers 16, which a busy topic outruns in a millisecond.
-    const CAPACITY: usize = 4096;
+    /// Remembers the last `capacity` ids; upstream has 16.
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            capacity,
+            order: VecDeque::new(),
+            hashes: HashSet::new(),
+            key: RandomState::new(),
+        }
+    }
 
     /// Remembers `id`; false if it was remembered already, which does not refresh its place.
     pub fn insert(&mut self, id: &str) -> bool {
@@ -186,7 +199,7 @@ impl SeenIds {
             return false;
         }
         self.order.push_back(hash);
-        if self.order.len() > Self::CAPACITY
+        if self.order.len() > self.capacity
             && let Some(oldest) = self.order.pop_front()
         {
             self.hashes.remove(&oldest);
@@ -201,9 +214,9 @@ mod tests {
 
     #[test]
     fn an_id_is_known_until_enough_others_came() {
-        let mut seen = SeenIds::default();
+        let mut seen = SeenIds::new(16);
         assert!(seen.insert("first"));
-        for other in 1..SeenIds::CAPACITY {
+        for other in 1..16 {
             assert!(seen.insert(&other.to_string()));
         }
         assert!(!seen.insert("first"));

@@ -182,7 +182,7 @@ fn a_killed_broker_is_found_again_by_itself() {
     }
     assert_eq!(wire.next_reply()["failure"], Value::Null);
     rabbit.kill();
-    host.logs("Lost the consumers");
+    host.logs("Lost RabbitMQ at");
     host.logs("trying again in");
     rabbit.boot();
     let returned = Instant::now();

@@ -99,12 +99,25 @@ fn the_server_never_sees_a_plugin_and_the_plugin_never_sees_a_queue() {
 /// Which files of one folder may import which, in reading order: each only from those after it.
 const SIBLINGS: &[(&str, &[&str])] = &[
     ("cli", &["check", "serve", "call", "exit_code"]),
-    ("protocol", &["envelope", "failure", "json", "target"]),
-    ("server", &["executor", "dispatcher"]),
+    ("config", &["oslo_options", "oslo_file"]),
+    (
+        "protocol",
+        &["envelope", "compression", "failure", "json", "target"],
+    ),
+    ("server", &["executor", "dispatcher", "gone_queues"]),
     ("transport", &["amqp", "memory", "url"]),
     (
         "transport/amqp",
-        &["listener", "publisher", "connection", "topology", "options"],
+        &[
+            "listener",
+            "publisher",
+            "connection",
+            "socket",
+            "tls",
+            "stream_position",
+            "topology",
+            "options",
+        ],
     ),
 ];
 

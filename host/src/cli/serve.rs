@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::call::VIA;
 use crate::app::App;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Sources};
 use crate::telemetry;
 
 /// Serve the plugins of a folder.
@@ -27,6 +27,11 @@ pub struct Serve {
     /// The configuration [default: endpointd.toml, if it is there]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Take broker, exchange, host name and RabbitMQ's options from an OpenStack service's own file,
+    /// such as /etc/neutron/neutron.conf. May be repeated: later files win, endpointd.toml wins over
+    /// them all
+    #[arg(long, value_name = "FILE")]
+    oslo_config_file: Vec<PathBuf>,
     /// rabbit://USER:PASSWORD@HOST:PORT/VHOST, or memory:// for a broker inside the process
     #[arg(long, value_name = "URL")]
     transport_url: Option<String>,
@@ -72,7 +77,12 @@ impl Serve {
             .collect();
         // That one is for `endpointd call`, which may well be used from the same shell.
         let environment = std::env::vars().filter(|(name, _)| name != VIA);
-        Config::load(self.config.as_deref(), environment, flags)
+        let sources = Sources {
+            file: self.config.as_deref(),
+            oslo_files: &self.oslo_config_file,
+            flags,
+        };
+        Config::load(sources, environment)
     }
 }
 

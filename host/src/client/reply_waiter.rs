@@ -2,13 +2,12 @@
 //! (amqpdriver.py: `ReplyWaiter`).
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
-use uuid::Uuid;
 
 use crate::protocol::envelope::{RemoteFailure, Reply};
 use crate::protocol::json::Json;
@@ -23,16 +22,19 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 pub type Outcome = Result<Json, RemoteFailure>;
 
 /// Hands replies to those who wait for them.
+#[derive(Default)]
 pub struct ReplyWaiter {
-    queue: String,
+    /// The reply queue's name, once there is one.
+    queue: OnceLock<String>,
     waiting: Mutex<HashMap<String, oneshot::Sender<Outcome>>>,
     wanted: Notify,
     phase: watch::Sender<Phase>,
 }
 
 /// Whether replies are received.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Phase {
+    #[default]
     NotYet,
     Listening,
     Stopped,
@@ -47,23 +49,7 @@ pub enum NoReply {
     TooMany,
 }
 
-impl Default for ReplyWaiter {
-    fn default() -> Self {
-        Self {
-            queue: format!("reply_{}", Uuid::new_v4().simple()),
-            waiting: Mutex::default(),
-            wanted: Notify::new(),
-            phase: watch::Sender::new(Phase::NotYet),
-        }
-    }
-}
-
 impl ReplyWaiter {
-    /// The name of the reply queue.
-    pub fn queue(&self) -> &str {
-        &self.queue
-    }
-
     /// Registers a call, once replies are received. The first call is what makes the queue.
     pub async fn register(&self, message_id: &str) -> Result<Waiting<'_>, NoReply> {
         self.wanted.notify_one();
@@ -82,6 +68,7 @@ impl ReplyWaiter {
         waiting.insert(message_id.to_owned(), sender);
         Ok(Waiting {
             waiter: self,
+            reply_queue: self.queue.get().map(String::as_str).unwrap_or_default(),
             message_id: message_id.to_owned(),
             outcome,
         })
@@ -108,14 +95,15 @@ impl ReplyWaiter {
     /// The listener, once somebody wants replies.
     async fn start(&self, transport: &dyn Transport) -> Box<dyn Listener<Reply>> {
         self.wanted.notified().await;
+        let queue = self.queue.get_or_init(|| transport.reply_queue());
         loop {
-            match transport.listen_replies(&self.queue).await {
+            match transport.listen_replies(queue).await {
                 Ok(listener) => {
                     self.phase.send_replace(Phase::Listening);
                     return listener;
                 }
                 Err(error) => {
-                    warn!(queue.name = self.queue, "Cannot receive replies: {error}");
+                    warn!(queue.name = queue, "Cannot receive replies: {error}");
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
             }
@@ -148,6 +136,8 @@ impl ReplyWaiter {
 /// One caller's wait. Dropping it, as a timeout does, frees its place.
 pub struct Waiting<'a> {
     waiter: &'a ReplyWaiter,
+    /// Where the reply is to be sent.
+    pub reply_queue: &'a str,
     message_id: String,
     outcome: oneshot::Receiver<Outcome>,
 }

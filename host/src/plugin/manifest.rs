@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::capability::Grants;
 
@@ -12,7 +13,7 @@ use crate::capability::Grants;
 const MAX_TOPIC_BYTES: usize = 100;
 
 /// The file's content.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// The Wasm file, relative to the plugin's folder.
@@ -24,6 +25,10 @@ pub struct Manifest {
     /// Decides between plugins that serve the same version: the higher one answers.
     #[serde(default)]
     pub priority: i32,
+    /// `public`: callers may use the methods that the plugin lists, but for those whose names begin
+    /// with `_`. `explicit`: exactly those it lists.
+    #[serde(default)]
+    pub access: Access,
     #[serde(default)]
     pub lifecycle: Lifecycle,
     #[serde(default)]
@@ -35,14 +40,24 @@ pub struct Manifest {
     pub config: BTreeMap<String, String>,
 }
 
+/// Which of the methods that a plugin lists may be called (rpc/dispatcher.py:
+/// `DefaultRPCAccessPolicy`, `ExplicitRPCAccessPolicy`). What it does not list never may.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    #[default]
+    Public,
+    Explicit,
+}
+
 /// How long an instance lives.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Lifecycle {
     pub instances: Instances,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Instances {
     /// A fresh instance for every request: nothing of one can reach another.
@@ -51,7 +66,7 @@ pub enum Instances {
 }
 
 /// What one request may use.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// All linear memories of an instance together.

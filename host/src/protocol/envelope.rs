@@ -8,11 +8,13 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::compression::{Codec, CompressionError};
 use super::failure::Failure;
 use super::json::{self, Json, ObjectWriter};
 use super::target::RequestedVersion;
@@ -35,6 +37,8 @@ const TRANSPORT_CONTEXT: [&str; 3] = ["msg_id", "reply_q", "client_timeout"];
 pub enum EnvelopeError {
     #[error("the content type is not application/json")]
     ContentType,
+    #[error(transparent)]
+    Compression(#[from] CompressionError),
     #[error("the body has {0} bytes, more than the {MAX_BODY_BYTES} that are read")]
     TooLarge(usize),
     #[error("the body is not UTF-8")]
@@ -54,8 +58,31 @@ pub trait Message: Sized + Send + 'static {
     /// Reads the bare message, an object, from JSON text.
     fn from_json(text: &str) -> Result<Self, serde_json::Error>;
 
+    /// The message, read with something else in place of numbers that JSON has not: what they were
+    /// in cannot be passed on.
+    fn with_non_finite_numbers(self) -> Self;
+
     /// What duplicates of it are known by, where they are to be dropped.
     fn unique_id(&self) -> Option<&str>;
+}
+
+/// The body of a message as its properties say it is to be read: the content type, and the
+/// `compression` header if there is one.
+pub fn open<'a>(
+    body: &'a [u8],
+    content_type: Option<&str>,
+    compression: Option<&str>,
+) -> Result<Cow<'a, [u8]>, EnvelopeError> {
+    if content_type != Some("application/json") {
+        return Err(EnvelopeError::ContentType);
+    }
+    match compression {
+        None | Some("") => Ok(Cow::Borrowed(body)),
+        Some(name) => {
+            let codec = Codec::of_header(name)?;
+            Ok(Cow::Owned(codec.decompress(body, MAX_BODY_BYTES)?))
+        }
+    }
 }
 
 /// Reads a whole body, with an envelope or without.
@@ -67,16 +94,25 @@ pub fn decode<T: Message>(body: &[u8]) -> Result<T, EnvelopeError> {
     if text.is_empty() {
         return T::from_json("{}").map_err(EnvelopeError::NotAnObject);
     }
-    let outer: Outer<'_> = serde_json::from_str(text).map_err(EnvelopeError::NotAnObject)?;
+    // What is no JSON may still be Python's: a message without an envelope.
+    let outer = serde_json::from_str(text).unwrap_or_else(|_| Outer::default());
     let (Some(version), Some(message)) = (outer.version, outer.message) else {
-        return T::from_json(text).map_err(EnvelopeError::NotAnObject);
+        return read(text).map_err(EnvelopeError::NotAnObject);
     };
     if !is_envelope_version(version) {
         return Err(EnvelopeError::Version);
     }
     let inner: String =
         serde_json::from_str(message.get()).map_err(|_| EnvelopeError::MessageNotText)?;
-    T::from_json(&inner).map_err(EnvelopeError::MessageNotAnObject)
+    read(&inner).map_err(EnvelopeError::MessageNotAnObject)
+}
+
+/// Reads a bare message, also one that Python takes for JSON.
+fn read<T: Message>(text: &str) -> Result<T, serde_json::Error> {
+    T::from_json(text).or_else(|error| match json::without_non_finite(text) {
+        Some(replaced) => Ok(T::from_json(&replaced)?.with_non_finite_numbers()),
+        None => Err(error),
+    })
 }
 
 /// The bytes of a message in envelope 2.0.
@@ -101,14 +137,25 @@ pub struct Request {
     pub version: RequestedVersion,
     /// `None` where the key is missing or no string.
     pub method: Option<String>,
-    /// `None` where it is no object; a missing key is an empty one.
-    pub args: Option<Json>,
+    /// An object; a missing key is an empty one.
+    pub args: Result<Json, BadArguments>,
     /// An object with the entries of the caller's context.
     pub context: Json,
     /// `None` for a cast.
     pub reply_to: Option<ReplyAddress>,
+    /// How often the caller wants to hear that its call is being worked on; never more often than
+    /// once a second.
+    pub heartbeat_every: Option<Duration>,
     /// What duplicates are known by.
     pub unique_id: Option<String>,
+}
+
+/// Why a method cannot be given its arguments.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum BadArguments {
+    NotAnObject,
+    /// They have `NaN` or `Infinity`, or the context has: Python's, and not JSON.
+    NotFinite,
 }
 
 /// The `namespace` key of a request.
@@ -135,9 +182,10 @@ impl Message for Request {
             namespace: Namespace::Null,
             version: RequestedVersion::Text("1.0".to_owned()),
             method: None,
-            args: Some(json::empty_object()),
+            args: Ok(json::empty_object()),
             context: json::empty_object(),
             reply_to: None,
+            heartbeat_every: None,
             unique_id: None,
         };
         let mut context: Vec<(Cow<'_, str>, &RawValue)> = Vec::new();
@@ -147,7 +195,13 @@ impl Message for Request {
                 "namespace" => request.namespace = namespace(value),
                 "version" => request.version = version(value),
                 "method" => request.method = text_of(value),
-                "args" => request.args = json::is_object(value).then(|| value.to_owned()),
+                "args" => {
+                    request.args = match json::is_object(value) {
+                        true => Ok(value.to_owned()),
+                        false => Err(BadArguments::NotAnObject),
+                    }
+                }
+                "_timeout" => request.heartbeat_every = heartbeat_interval(value),
                 "_msg_id" => message_id = is_present(value).then(|| value.to_owned()),
                 "_reply_q" => reply_queue = text_of(value).filter(|queue| is_queue_name(queue)),
                 "_unique_id" => request.unique_id = text_of(value),
@@ -167,6 +221,13 @@ impl Message for Request {
             .zip(reply_queue)
             .map(|(message_id, queue)| ReplyAddress { queue, message_id });
         Ok(request)
+    }
+
+    fn with_non_finite_numbers(self) -> Self {
+        Self {
+            args: Err(BadArguments::NotFinite),
+            ..self
+        }
     }
 
     fn unique_id(&self) -> Option<&str> {
@@ -271,6 +332,19 @@ impl Message for Reply {
         })
     }
 
+    fn with_non_finite_numbers(self) -> Self {
+        let failure = RemoteFailure {
+            class: "InvalidReply".to_owned(),
+            module: "endpointd".to_owned(),
+            message: "the reply has NaN or Infinity, which JSON has not".to_owned(),
+            ..RemoteFailure::default()
+        };
+        Self {
+            outcome: self.outcome.and(Err(failure)),
+            ..self
+        }
+    }
+
     /// Upstream does not drop repeated replies: a second one finds nobody waiting.
     fn unique_id(&self) -> Option<&str> {
         None
@@ -295,6 +369,18 @@ pub fn encode_reply(
         }
     }
     message.raw("ending", "true");
+    message.raw("_msg_id", message_id.get());
+    message.text("_unique_id", unique_id);
+    seal(&message.finish())
+}
+
+/// The body that tells a caller with a call monitor that its call is being worked on
+/// (amqpdriver.py: `AMQPIncomingMessage.heartbeat`).
+pub fn encode_heartbeat(message_id: &RawValue, unique_id: &str) -> Vec<u8> {
+    let mut message = ObjectWriter::default();
+    message.raw("result", "null");
+    message.raw("failure", "null");
+    message.raw("ending", "false");
     message.raw("_msg_id", message_id.get());
     message.text("_unique_id", unique_id);
     seal(&message.finish())
@@ -391,6 +477,18 @@ fn text_of(value: &RawValue) -> Option<String> {
 /// Whether Python takes the value for true, of those that can stand here.
 fn is_present(value: &RawValue) -> bool {
     !matches!(value.get(), "null" | "\"\"" | "0" | "false" | "[]" | "{}")
+}
+
+/// Half of what `int()` of Python makes of a caller's `_timeout`, if that is a second or more
+/// (rpc/dispatcher.py: `_watchdog`).
+fn heartbeat_interval(value: &RawValue) -> Option<Duration> {
+    let seconds: i64 = match text_of(value) {
+        Some(text) => text.trim().replace('_', "").parse().ok()?,
+        // A fraction is cut off, and so is what no clock can count.
+        None => value.get().parse::<f64>().ok()? as i64,
+    };
+    let every = Duration::from_secs(u64::try_from(seconds).ok()?) / 2;
+    (every >= Duration::from_secs(1)).then_some(every)
 }
 
 fn namespace(value: &RawValue) -> Namespace {
@@ -555,11 +653,59 @@ mod tests {
     }
 
     #[test]
+    fn a_call_monitor_is_read_as_python_reads_it() {
+        let every = |json: &str| {
+            let request = request(&format!(r#"{{"_timeout": {json}}}"#));
+            request.heartbeat_every.map(|every| every.as_millis())
+        };
+        assert_eq!(every("4"), Some(2000));
+        assert_eq!(every("2.9"), Some(1000));
+        assert_eq!(every("\"2\""), Some(1000));
+        assert_eq!(every("3"), Some(1500));
+        for nothing in [
+            "null", "1", "0.5", "-4", "\"soon\"", "true", "[4]", "0", "-1e300",
+        ] {
+            assert_eq!(every(nothing), None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_json_has_not_cost_the_arguments_and_nothing_else() {
+        let message = r#"{"method": "m", "args": {"a": NaN}, "_msg_id": "1", "_reply_q": "q"}"#;
+        let plain: Request = decode(message.as_bytes()).expect("read");
+        for request in [plain, request(message)] {
+            assert_eq!(request.args.expect_err("refused"), BadArguments::NotFinite);
+            assert_eq!(request.reply_to.expect("a call").queue, "q");
+        }
+        let reply =
+            enveloped(r#"{"result": -Infinity, "failure": null, "ending": true, "_msg_id": "1"}"#);
+        let reply: Reply = decode(&reply).expect("read");
+        assert_eq!(reply.outcome.expect_err("a failure").class, "InvalidReply");
+    }
+
+    #[test]
+    fn a_compressed_body_is_opened_and_an_odd_content_type_is_not() {
+        let json = Some("application/json");
+        let packed = Codec::Gzip.compress(b"{}");
+        let opened = open(&packed, json, Some("application/x-gzip"));
+        assert_eq!(opened.expect("opened").as_ref(), b"{}");
+        assert!(open(b"{}", json, Some("application/x-gzip")).is_err());
+        assert!(open(b"{}", json, Some("application/zstd")).is_err());
+        for content_type in [
+            None,
+            Some("text/plain"),
+            Some("application/json; charset=utf-8"),
+        ] {
+            assert!(open(b"{}", content_type, None).is_err(), "{content_type:?}");
+        }
+    }
+
+    #[test]
     fn arguments_are_an_object_or_refused() {
         assert_eq!(request("{}").args.expect("an object").get(), "{}");
         for json in ["null", "[]", "5", "\"{}\""] {
             assert!(
-                request(&format!(r#"{{"args": {json}}}"#)).args.is_none(),
+                request(&format!(r#"{{"args": {json}}}"#)).args.is_err(),
                 "{json}"
             );
         }

@@ -26,6 +26,46 @@ pub fn quote(text: &str) -> String {
     serde_json::to_string(text).expect("text always serializes")
 }
 
+/// `text` with `null` for each `NaN`, `Infinity` and `-Infinity`, which Python writes and JSON does
+/// not have; `None` where there is none.
+pub fn without_non_finite(text: &str) -> Option<String> {
+    const NON_FINITE: [&str; 3] = ["NaN", "-Infinity", "Infinity"];
+    let mut replaced = String::new();
+    let mut rest = text;
+    // Outside of strings these letters stand for nothing else.
+    while let Some(at) = rest.find(['"', 'N', '-', 'I']) {
+        let (before, found) = rest.split_at(at);
+        replaced.push_str(before);
+        let token = NON_FINITE.iter().find(|token| found.starts_with(**token));
+        let (kept, length) = match token {
+            Some(token) => ("null", token.len()),
+            None if found.starts_with('"') => {
+                let length = string_length(found);
+                (&found[..length], length)
+            }
+            None => (&found[..1], 1),
+        };
+        replaced.push_str(kept);
+        rest = &found[length..];
+    }
+    replaced.push_str(rest);
+    (replaced != text).then_some(replaced)
+}
+
+/// Up to and with the closing quote of the string that `text` begins with.
+fn string_length(text: &str) -> usize {
+    let mut escaped = false;
+    for (index, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return index + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
 /// Writes an object with `", "` and `": "` between its parts, as Python does.
 #[derive(Default)]
 pub struct ObjectWriter(String);
@@ -65,5 +105,16 @@ mod tests {
             assert!(checked(bad.to_owned()).is_err(), "accepted: {bad:?}");
         }
         assert_eq!(checked(" [1] ".to_owned()).expect("JSON").get(), "[1]");
+    }
+
+    #[test]
+    fn numbers_that_json_has_not_are_found_outside_of_strings_only() {
+        let text = r#"{"NaN \" NaN": [NaN, -Infinity, -1, Infinity], "é\\": "Infinity"}"#;
+        assert_eq!(
+            without_non_finite(text).as_deref(),
+            Some(r#"{"NaN \" NaN": [null, null, -1, null], "é\\": "Infinity"}"#)
+        );
+        assert_eq!(without_non_finite(r#"{"a": "NaN"}"#), None);
+        assert_eq!(without_non_finite("\"NaN"), None);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use crate::endpoint::{Endpoint, Endpoints};
-use crate::protocol::envelope::{Namespace, Request};
+use crate::protocol::envelope::{BadArguments, Namespace, Request};
 use crate::protocol::failure::Failure;
 use crate::protocol::target::{MalformedVersion, is_compatible};
 
@@ -20,8 +20,8 @@ pub enum DispatchError {
     MalformedVersion(#[from] MalformedVersion),
     #[error("the method is missing or no string")]
     MethodNotText,
-    #[error("the arguments are no object")]
-    ArgumentsNotAnObject,
+    #[error("the arguments cannot be passed on")]
+    Arguments(BadArguments),
 }
 
 impl From<DispatchError> for Failure {
@@ -37,9 +37,13 @@ impl From<DispatchError> for Failure {
             }
             // An unmodified agent takes AttributeError as a reason to stop reporting for good.
             // Upstream sends it here, but only for arguments that no agent sends.
-            DispatchError::ArgumentsNotAnObject => {
+            DispatchError::Arguments(BadArguments::NotAnObject) => {
                 Self::builtin("AttributeError", "the arguments must be an object")
             }
+            DispatchError::Arguments(BadArguments::NotFinite) => Self::builtin(
+                "ValueError",
+                "arguments or context have NaN or Infinity, which JSON has not",
+            ),
         }
     }
 }
@@ -75,8 +79,8 @@ pub fn resolve<'a>(
         if target.has_method(method) {
             let args = request
                 .args
-                .as_deref()
-                .ok_or(DispatchError::ArgumentsNotAnObject)?;
+                .as_ref()
+                .map_err(|bad| DispatchError::Arguments(*bad))?;
             return Ok(Resolved {
                 endpoint,
                 method,

@@ -16,16 +16,16 @@ use tracing::{Instrument, debug, error, field, info_span, warn};
 use uuid::Uuid;
 
 use super::dispatcher::{self, Resolved};
+use super::gone_queues::GoneQueues;
 use crate::endpoint::{Call, Delivery, Endpoints};
-use crate::protocol::envelope::{Namespace, ReplyAddress, Request, encode_reply};
+use crate::protocol::envelope::{Namespace, ReplyAddress, Request, encode_heartbeat, encode_reply};
 use crate::protocol::failure::Failure;
 use crate::protocol::json::Json;
 use crate::protocol::target::RequestedVersion;
 use crate::transport::{Accepted, Destination, Incoming, Outgoing, Transport, TransportError};
 
-/// How long a reply is tried to be sent: as long as upstream waits for a missing reply queue
-/// (`kombu_missing_consumer_retry_timeout`).
-const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a reply may take to be sent while the broker is lost.
+const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a reply is tried again whose queue is missing (amqpdriver.py: `reply`).
 const MISSING_QUEUE_PAUSE: Duration = Duration::from_millis(250);
 /// Replies that may wait for their queue to come back, apart from the pool. One more and the
@@ -36,6 +36,9 @@ const WAITING_REPLIES: usize = 1000;
 pub struct Executor {
     places: Arc<Semaphore>,
     waiting_replies: Arc<Semaphore>,
+    /// How long a reply is tried again whose queue is missing.
+    missing_queue_timeout: Duration,
+    gone: GoneQueues,
     transport: Arc<dyn Transport>,
     tasks: TaskTracker,
     workers: Handle,
@@ -55,10 +58,12 @@ pub struct Job {
 }
 
 impl Executor {
-    /// A pool of `size` places whose tasks run on `workers` and are counted by `tasks`. Once
-    /// `stopping` is cancelled, no reply waits for a missing queue any more.
+    /// A pool of `size` places whose tasks run on `workers` and are counted by `tasks`. A reply
+    /// whose queue is missing is tried again for `missing_queue_timeout`, but not once `stopping`
+    /// is cancelled.
     pub fn new(
         size: usize,
+        missing_queue_timeout: Duration,
         transport: Arc<dyn Transport>,
         tasks: TaskTracker,
         workers: Handle,
@@ -67,6 +72,8 @@ impl Executor {
         Self {
             places: Arc::new(Semaphore::new(size)),
             waiting_replies: Arc::new(Semaphore::new(WAITING_REPLIES)),
+            missing_queue_timeout,
+            gone: GoneQueues::default(),
             transport,
             tasks,
             workers,
@@ -107,7 +114,7 @@ impl Executor {
             if given_up() {
                 return debug!("Dropped a call whose caller has given up");
             }
-            let outcome = invoke(&job.endpoints, &request, deadline).await;
+            let outcome = self.answer(&job.endpoints, &request, deadline).await;
             if let Err(failure) = &outcome {
                 debug!("Answered with {:?}.{:?}", failure.module, failure.class);
             }
@@ -121,12 +128,62 @@ impl Executor {
         answering.instrument(span).await;
     }
 
-    /// Sends the reply; if its queue is missing, again and again, without holding a place.
-    async fn reply(&self, address: &ReplyAddress, outcome: &Result<Json, Failure>, place: Place) {
+    /// Has the request answered; a caller with a call monitor hears meanwhile that it is.
+    async fn answer(
+        &self,
+        endpoints: &Endpoints,
+        request: &Request,
+        deadline: Option<Instant>,
+    ) -> Result<Json, Failure> {
+        let answering = invoke(endpoints, request, deadline);
+        let (Some(every), Some(address)) = (request.heartbeat_every, &request.reply_to) else {
+            return answering.await;
+        };
+        let mut answering = std::pin::pin!(answering);
+        tokio::select! {
+            outcome = &mut answering => outcome,
+            () = self.send_heartbeats(address, every) => answering.await,
+        }
+    }
+
+    /// Until the caller's queue is gone. Dropping it, as soon as there is a reply, ends it too.
+    async fn send_heartbeats(&self, address: &ReplyAddress, every: Duration) {
         let to = Destination::Reply {
             queue: address.queue.clone(),
         };
-        let deadline = Instant::now() + REPLY_TIMEOUT;
+        loop {
+            tokio::time::sleep(every).await;
+            if self.gone.contains(&address.queue) {
+                return;
+            }
+            let message = Outgoing {
+                body: encode_heartbeat(&address.message_id, &unique_id()),
+                expires_in: None,
+                deadline: Instant::now() + every,
+            };
+            match self.transport.send(&to, message).await {
+                Ok(()) => {}
+                Err(TransportError::Undeliverable(queue)) => {
+                    let what = "Nobody hears that the call is being worked on";
+                    return debug!(queue.name = queue, "{what}: the reply queue is missing");
+                }
+                Err(error) => debug!("A heartbeat was not sent: {error}"),
+            }
+        }
+    }
+
+    /// Sends the reply; if its queue is missing, again and again, without holding a place.
+    async fn reply(&self, address: &ReplyAddress, outcome: &Result<Json, Failure>, place: Place) {
+        let queue = &address.queue;
+        if self.gone.contains(queue) {
+            let what = "Dropped a reply to a queue that did not come back lately";
+            return debug!(queue.name = queue, "{what}");
+        }
+        let to = Destination::Reply {
+            queue: queue.clone(),
+        };
+        let give_up = Instant::now() + self.missing_queue_timeout;
+        let deadline = Instant::now() + self.missing_queue_timeout.max(SEND_TIMEOUT);
         let mut permit = place.0;
         let mut waiting = false;
         loop {
@@ -140,19 +197,23 @@ impl Executor {
                 Err(error) => error,
             };
             let missing = matches!(error, TransportError::Undeliverable(_));
-            if missing && Instant::now() < deadline && !waiting {
+            let too_late = Instant::now() >= give_up;
+            if missing && !too_late && !waiting {
                 match Arc::clone(&self.waiting_replies).try_acquire_owned() {
                     Ok(instead) => permit = instead,
                     Err(_) => {
-                        let queue = &address.queue;
                         return warn!(queue.name = queue, "Dropped a reply: too many wait");
                     }
                 }
                 waiting = true;
             }
-            if !missing || Instant::now() >= deadline || self.stopping.is_cancelled() {
+            if missing && too_late {
+                self.gone.insert(queue);
+            }
+            let is_gone = self.gone.contains(queue);
+            if !missing || is_gone || self.stopping.is_cancelled() {
                 drop(permit);
-                return warn!(queue.name = address.queue, "Dropped a reply: {error}");
+                return warn!(queue.name = queue, "Dropped a reply: {error}");
             }
             let pause = tokio::time::sleep(MISSING_QUEUE_PAUSE);
             self.stopping.run_until_cancelled(pause).await;

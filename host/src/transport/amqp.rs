@@ -5,10 +5,14 @@ mod connection;
 mod listener;
 pub mod options;
 mod publisher;
+mod socket;
+mod stream_position;
+mod tls;
 mod topology;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,7 +20,7 @@ use lapin::Channel;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
-use tracing::debug;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use self::connection::Connection;
@@ -39,6 +43,9 @@ pub struct RabbitTransport {
     sending: Connection,
     publishing: Mutex<Option<Publishing>>,
     config: Config,
+    duplicate_window: usize,
+    /// How many names were asked for that stay the same after a restart.
+    names: AtomicU64,
 }
 
 /// The channel that messages leave by, and the exchanges that were declared on it.
@@ -49,14 +56,17 @@ struct Publishing {
 }
 
 impl RabbitTransport {
-    /// A transport to the cluster at `url`; it dials when it is first used. `io` runs the
-    /// heartbeats, and must not be kept busy by anything else.
-    pub fn new(url: &RabbitUrl, config: Config, io: &Handle) -> Self {
+    /// A transport to the cluster at `url`; it dials when it is first used. A listener knows the
+    /// last `duplicate_window` messages by their ids. `io` runs the heartbeats, and must not be
+    /// kept busy by anything else.
+    pub fn new(url: &RabbitUrl, config: Config, duplicate_window: usize, io: &Handle) -> Self {
         Self {
             listening: Arc::new(Connection::new("listening", url, &config, io)),
             sending: Connection::new("sending", url, &config, io),
             publishing: Mutex::default(),
             config,
+            duplicate_window,
+            names: AtomicU64::new(0),
         }
     }
 
@@ -64,18 +74,27 @@ impl RabbitTransport {
         &self,
         topology: Topology,
     ) -> Result<Box<dyn Listener<T>>, TransportError> {
-        let prefetch = self.config.rabbit_qos_prefetch_count;
-        let mut listener = AmqpListener::new(Arc::clone(&self.listening), topology, prefetch);
+        let connection = Arc::clone(&self.listening);
+        let mut listener =
+            AmqpListener::new(connection, topology, &self.config, self.duplicate_window);
         listener.start().await?;
         Ok(Box::new(listener))
     }
 
-    /// 0 is for ever, as upstream has it.
-    fn transient_ttl(&self) -> Option<Duration> {
-        match self.config.rabbit_transient_queues_ttl {
-            0 => None,
-            seconds => Some(Duration::from_secs(seconds)),
+    /// The last part of a queue's name that belongs to this process alone: random, or the same
+    /// after a restart (amqpdriver.py: `QManager`). Upstream keeps its counter in a file, as its
+    /// processes share it; ours is one process.
+    fn unique_name(&self) -> String {
+        if !self.config.use_queue_manager {
+            return Uuid::new_v4().simple().to_string();
         }
+        let number = self.names.fetch_add(1, Ordering::Relaxed) + 1;
+        let Config {
+            hostname,
+            processname,
+            ..
+        } = &self.config;
+        format!("{hostname}:{processname}:{number}")
     }
 
     /// The open publishing channel, made anew if the last one broke.
@@ -100,25 +119,43 @@ impl RabbitTransport {
 
     async fn publish(&self, to: &Destination, message: &Outgoing) -> Result<(), PublishError> {
         let publishing = self.publishing().await?;
-        if let Destination::Topic { exchange, .. } = to
-            && !publishing.declared.lock().await.contains(exchange)
+        let exchange = match to {
+            Destination::Topic { exchange, .. } => Some(Exchange::topic(exchange, &self.config)),
+            Destination::Fanout { topic } => Some(Exchange::fanout(topic, &self.config)),
+            Destination::Reply { .. } => None,
+        };
+        if let Some(exchange) = exchange
+            && !publishing.declared.lock().await.contains(&exchange.name)
         {
-            self.declare(exchange).await?;
-            publishing.declared.lock().await.insert(exchange.clone());
+            self.declare(&exchange).await?;
+            publishing.declared.lock().await.insert(exchange.name);
         }
-        publisher::publish(&publishing.channel, to, message).await
+        publisher::publish(&publishing.channel, to, message, &self.config).await
     }
 
     /// Makes an exchange, on a channel of its own: a refusal closes the channel, and with it
     /// whatever others have under way there.
-    async fn declare(&self, exchange: &str) -> Result<(), PublishError> {
-        publisher::name(exchange)?;
+    async fn declare(&self, exchange: &Exchange) -> Result<(), PublishError> {
+        publisher::name(&exchange.name)?;
         let channel = self.sending.channel().await?;
-        let declared = topology::declare_exchange(&channel, &Exchange::topic(exchange)).await;
-        declared.map_err(|error| match error.is_amqp_soft_error() {
-            true => PublishError::Refused(format!("RabbitMQ refused the exchange: {error}")),
-            false => error.into(),
-        })
+        let refused = match exchange.declare(&channel).await {
+            Ok(()) => return Ok(()),
+            Err(error) if error.is_amqp_soft_error() => error,
+            Err(error) => return Err(error.into()),
+        };
+        // Somebody made it before, as one that does not survive a restart of the broker.
+        if let Some(weaker) = exchange.not_durable() {
+            let channel = self.sending.channel().await?;
+            if weaker.declare(&channel).await.is_ok() {
+                warn!(
+                    "The exchange `{}` is used as it exists: not durable",
+                    exchange.name
+                );
+                return Ok(());
+            }
+        }
+        let reason = format!("RabbitMQ refused the exchange: {refused}");
+        Err(PublishError::Refused(reason))
     }
 }
 
@@ -128,16 +165,19 @@ impl Transport for RabbitTransport {
         &self,
         target: &ServerTarget,
     ) -> Result<Box<dyn Listener<Request>>, TransportError> {
-        let suffix = Uuid::new_v4().simple().to_string();
-        let topology = Topology::of_server(target, &suffix, self.transient_ttl());
+        let topology = Topology::of_server(target, &self.unique_name(), &self.config);
         self.start_listener(topology).await
+    }
+
+    fn reply_queue(&self) -> String {
+        format!("reply_{}", self.unique_name())
     }
 
     async fn listen_replies(
         &self,
         queue: &str,
     ) -> Result<Box<dyn Listener<Reply>>, TransportError> {
-        let topology = Topology::of_replies(queue, self.transient_ttl());
+        let topology = Topology::of_replies(queue, &self.config);
         self.start_listener(topology).await
     }
 

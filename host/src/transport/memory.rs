@@ -1,7 +1,7 @@
 //! A broker inside the process, for development, demonstrations and fast tests.
 //!
 //! Bodies are encoded and decoded as for RabbitMQ, and queues behave alike: one message goes to
-//! one consumer, expires where it waits too long, and goes back if it is released.
+//! one consumer of a queue, expires where it waits too long, and goes back if it is released.
 
 use std::collections::{HashMap, VecDeque};
 use std::marker::PhantomData;
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 use tracing::warn;
+use uuid::Uuid;
 
 use super::{
     Delivery, Destination, Incoming, Listener, Outgoing, SeenIds, Transport, TransportError,
@@ -22,9 +23,30 @@ use crate::protocol::target::ServerTarget;
 const QUEUE_CAPACITY: usize = 10_000;
 
 /// The transport behind `memory://`.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct MemoryTransport {
     broker: Arc<Broker>,
+    duplicate_window: usize,
+}
+
+impl MemoryTransport {
+    /// A broker of its own. A listener knows the last `duplicate_window` messages by their ids.
+    pub fn new(duplicate_window: usize) -> Self {
+        Self {
+            broker: Arc::default(),
+            duplicate_window,
+        }
+    }
+
+    fn listener<T>(&self, queues: Vec<String>, owned: Vec<String>) -> MemoryListener<T> {
+        MemoryListener {
+            broker: Arc::clone(&self.broker),
+            queues,
+            owned,
+            seen: Arc::new(Mutex::new(SeenIds::new(self.duplicate_window))),
+            message: PhantomData,
+        }
+    }
 }
 
 #[async_trait]
@@ -35,14 +57,26 @@ impl Transport for MemoryTransport {
     ) -> Result<Box<dyn Listener<Request>>, TransportError> {
         let topic = target.topic.clone();
         let directed = format!("{topic}.{}", target.server);
+        let fanout = format!("{topic}_fanout_{}", Uuid::new_v4().simple());
         let mut state = self.broker.state();
-        for queue in [&topic, &directed] {
+        for queue in [&topic, &directed, &fanout] {
             state.queues.entry(queue.clone()).or_default();
+        }
+        for queue in [&topic, &directed] {
             let key = (target.exchange.clone(), queue.clone());
             state.bindings.insert(key, queue.clone());
         }
+        let fanouts = state.fanouts.entry(topic.clone()).or_default();
+        fanouts.push(fanout.clone());
         drop(state);
-        Ok(Box::new(self.listener(vec![topic, directed], Vec::new())))
+        let owned = vec![fanout.clone()];
+        Ok(Box::new(
+            self.listener(vec![topic, directed, fanout], owned),
+        ))
+    }
+
+    fn reply_queue(&self) -> String {
+        format!("reply_{}", Uuid::new_v4().simple())
     }
 
     async fn listen_replies(
@@ -59,33 +93,7 @@ impl Transport for MemoryTransport {
     }
 
     async fn send(&self, to: &Destination, message: Outgoing) -> Result<(), TransportError> {
-        let mut state = self.broker.state();
-        let name = match to {
-            Destination::Reply { queue } => queue.clone(),
-            Destination::Topic {
-                exchange,
-                topic,
-                server,
-            } => {
-                let key = match server {
-                    Some(server) => format!("{topic}.{server}"),
-                    None => topic.clone(),
-                };
-                let bound = state.bindings.get(&(exchange.clone(), key.clone()));
-                bound.cloned().ok_or(TransportError::Undeliverable(key))?
-            }
-        };
-        let Some(queue) = state.queues.get_mut(&name) else {
-            return Err(TransportError::Undeliverable(name));
-        };
-        if queue.len() >= QUEUE_CAPACITY {
-            return Err(TransportError::QueueFull(name));
-        }
-        queue.push_back(Stored {
-            body: message.body,
-            expires_at: message.expires_in.map(|left| Instant::now() + left),
-        });
-        drop(state);
+        self.broker.state().put(to, &message)?;
         self.broker.arrived.notify_waiters();
         Ok(())
     }
@@ -95,18 +103,6 @@ impl Transport for MemoryTransport {
     }
 
     async fn close(&self) {}
-}
-
-impl MemoryTransport {
-    fn listener<T>(&self, queues: Vec<String>, owned: Vec<String>) -> MemoryListener<T> {
-        MemoryListener {
-            broker: Arc::clone(&self.broker),
-            queues,
-            owned,
-            seen: Arc::default(),
-            message: PhantomData,
-        }
-    }
 }
 
 #[derive(Default)]
@@ -121,11 +117,62 @@ struct BrokerState {
     queues: HashMap<String, VecDeque<Stored>>,
     /// Exchange and routing key to queue.
     bindings: HashMap<(String, String), String>,
+    /// Topic to the fanout queues of its servers.
+    fanouts: HashMap<String, Vec<String>>,
 }
 
 struct Stored {
     body: Vec<u8>,
     expires_at: Option<Instant>,
+}
+
+impl BrokerState {
+    fn put(&mut self, to: &Destination, message: &Outgoing) -> Result<(), TransportError> {
+        for name in self.route(to)? {
+            let Some(queue) = self.queues.get_mut(&name) else {
+                return Err(TransportError::Undeliverable(name));
+            };
+            if queue.len() >= QUEUE_CAPACITY {
+                return Err(TransportError::QueueFull(name));
+            }
+            queue.push_back(Stored {
+                body: message.body.clone(),
+                expires_at: message.expires_in.map(|left| Instant::now() + left),
+            });
+        }
+        Ok(())
+    }
+
+    /// The queues that take a message; only a fanout may have none.
+    fn route(&self, to: &Destination) -> Result<Vec<String>, TransportError> {
+        match to {
+            Destination::Reply { queue } => Ok(vec![queue.clone()]),
+            Destination::Fanout { topic } => {
+                Ok(self.fanouts.get(topic).cloned().unwrap_or_default())
+            }
+            Destination::Topic {
+                exchange,
+                topic,
+                server,
+            } => {
+                let key = match server {
+                    Some(server) => format!("{topic}.{server}"),
+                    None => topic.clone(),
+                };
+                match self.bindings.get(&(exchange.clone(), key.clone())) {
+                    Some(queue) => Ok(vec![queue.clone()]),
+                    None => Err(TransportError::Undeliverable(key)),
+                }
+            }
+        }
+    }
+
+    fn delete(&mut self, queue: &str) {
+        self.queues.remove(queue);
+        for queues in self.fanouts.values_mut() {
+            queues.retain(|name| name != queue);
+        }
+    }
 }
 
 impl Broker {
@@ -194,7 +241,7 @@ impl<T: Message> Listener<T> for MemoryListener<T> {
     async fn close(self: Box<Self>) {
         let mut state = self.broker.state();
         for queue in &self.owned {
-            state.queues.remove(queue);
+            state.delete(queue);
         }
     }
 }

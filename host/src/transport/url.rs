@@ -15,11 +15,13 @@ pub enum TransportUrl {
 }
 
 /// A RabbitMQ cluster and a virtual host of it.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct RabbitUrl {
     /// At least one; tried in turn.
     pub hosts: Vec<Host>,
     pub virtual_host: String,
+    /// Options of `[rabbit]`, as texts, that hold for this transport instead of the file's.
+    pub options: Vec<(String, String)>,
 }
 
 /// One node, with the login that is used there.
@@ -103,14 +105,12 @@ pub enum InvalidUrl {
     #[error("`transport_url` has a percent-encoded part that is not UTF-8")]
     NotUtf8,
     #[error(
-        "`transport_url` has an option after `?` that endpointd does not know (it knows `ssl`); in \
-         a password, `?` is written %3F"
+        "`transport_url` has something other than NAME=VALUE after `?`; in a password, `?` is \
+         written %3F"
     )]
-    UnknownOption,
+    Option,
     #[error("`transport_url` has a name with more than 255 bytes")]
     TooLong,
-    #[error("`transport_url` asks for TLS, which this version of endpointd does not speak yet")]
-    Tls,
 }
 
 impl FromStr for TransportUrl {
@@ -132,7 +132,7 @@ impl FromStr for TransportUrl {
 
 fn rabbit(rest: &str) -> Result<RabbitUrl, InvalidUrl> {
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    options(query)?;
+    let options = options(query)?;
     let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
     let mut hosts = hosts
         .split(',')
@@ -144,25 +144,34 @@ fn rabbit(rest: &str) -> Result<RabbitUrl, InvalidUrl> {
     }
     let virtual_host = match decode(path)?.as_str() {
         "" | "/" => "/".to_owned(),
-        // `/%2Fvh` is the virtual host `vh`: upstream drops one leading slash.
-        other => other.strip_prefix('/').unwrap_or(other).to_owned(),
+        other => other.to_owned(),
     };
     Ok(RabbitUrl {
         hosts,
         virtual_host,
+        options,
     })
 }
 
-fn options(query: &str) -> Result<(), InvalidUrl> {
+/// The last part of a URL, decoded as a form is: `+` is a space there. A repeated name's values are
+/// joined with commas.
+fn options(query: &str) -> Result<Vec<(String, String)>, InvalidUrl> {
+    let mut options: Vec<(String, String)> = Vec::new();
     for option in query.split('&').filter(|option| !option.is_empty()) {
-        let (name, value) = option.split_once('=').unwrap_or((option, ""));
-        match (name, value.to_ascii_lowercase().as_str()) {
-            ("ssl", "0" | "false" | "no" | "off") => {}
-            ("ssl", _) => return Err(InvalidUrl::Tls),
-            _ => return Err(InvalidUrl::UnknownOption),
+        let (name, value) = option.split_once('=').ok_or(InvalidUrl::Option)?;
+        let name = decode(&name.replace('+', " "))?;
+        let value = decode(&value.replace('+', " "))?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        // What is no name is not repeated in an error: it may be the end of a password.
+        if name.is_empty() || !name.chars().all(plain) {
+            return Err(InvalidUrl::Option);
+        }
+        match options.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, joined)) => *joined = format!("{joined},{value}"),
+            None => options.push((name, value)),
         }
     }
-    Ok(())
+    Ok(options)
 }
 
 fn host(item: &str) -> Result<Host, InvalidUrl> {
@@ -267,8 +276,22 @@ mod tests {
     fn virtual_hosts_are_decoded_once() {
         check("rabbit://h/a%2Fb", "guest:guest@h:5672", "a/b");
         check("rabbit://h/a/b", "guest:guest@h:5672", "a/b");
-        check("rabbit://h/%2Fvh", "guest:guest@h:5672", "vh");
+        check("rabbit://h/%2Fvh", "guest:guest@h:5672", "/vh");
         check("rabbit://h/%253F", "guest:guest@h:5672", "%3F");
+    }
+
+    #[test]
+    fn options_are_decoded_and_repeated_ones_joined() {
+        let url = "rabbit://h/v?ssl=1&x=a%20b+c&&x=d#fragment".parse();
+        let Ok(TransportUrl::Rabbit(url)) = url else {
+            panic!("{url:?}");
+        };
+        let expected = [("ssl", "1"), ("x", "a b c,d")];
+        assert_eq!(
+            url.options,
+            expected.map(|(name, text)| (name.into(), text.into()))
+        );
+        assert_eq!(url.virtual_host, "v");
     }
 
     #[test]
@@ -287,11 +310,8 @@ mod tests {
         check_refused("kombu://h", InvalidUrl::UnknownDriver("kombu".into()));
         check_refused("rabbit://h:", InvalidUrl::Port);
         check_refused("rabbit://h:99999", InvalidUrl::Port);
-        check_refused(
-            "rabbit://h?rpc_response_timeout=5",
-            InvalidUrl::UnknownOption,
-        );
-        check_refused("rabbit://h?ssl=1", InvalidUrl::Tls);
+        check_refused("rabbit://h?ssl", InvalidUrl::Option);
+        check_refused("rabbit://h?=1", InvalidUrl::Option);
         check_refused("memory://h", InvalidUrl::MemoryWithHost);
         check_refused("rabbit://%ff@h", InvalidUrl::NotUtf8);
     }

@@ -3,43 +3,70 @@
 //! Whoever needs a channel waits here until there is one. Only a refusal at the first dial is an
 //! error; later the broker may be in the middle of its own start, so it is tried again.
 
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::Mutex as SyncMutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::{Stream, StreamExt};
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
-use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
-use lapin::{Channel, ConnectionProperties, ErrorKind};
+use lapin::uri::{
+    AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism,
+};
+use lapin::{AsyncTcpStream, Channel, ConnectionProperties, ConnectionStatus, ErrorKind, Event};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use super::options::Config;
+use super::options::{Config, FailoverStrategy, LoginMethod};
+use super::socket::{self, Closer, Socket, SocketError};
+use super::tls;
 use crate::transport::TransportError;
 use crate::transport::url::{Host, RabbitUrl};
 
-/// How long one host may take from the first packet to an open connection.
+/// How long one host may take to answer to each of the two steps of a dial: the socket, and the
+/// handshakes on it.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often, while it pauses, it looks whether a host that was down accepts connections again.
 const KNOCK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long an orderly close may take before the connection is just dropped.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long the reason of a loss may take to be known.
+const WATCH_TIMEOUT: Duration = Duration::from_secs(1);
+
 pub(super) struct Connection {
     /// "listening" or "sending", for the log and the broker's list of connections.
     purpose: &'static str,
-    url: RabbitUrl,
+    virtual_host: String,
     config: Config,
     io: Handle,
-    live: Mutex<Option<lapin::Connection>>,
-    was_open: AtomicBool,
-    is_open: AtomicBool,
+    state: Mutex<State>,
+    is_open: Arc<AtomicBool>,
+}
+
+struct State {
+    live: Option<Live>,
+    /// In the order in which they are tried next.
+    hosts: Vec<Host>,
+    was_open: bool,
+}
+
+/// A connection that was opened, and may be lost by now.
+struct Live {
+    connection: lapin::Connection,
+    /// Logs what befalls it, and ends with it.
+    watch: AbortOnDropHandle<()>,
+    _closer: Closer,
 }
 
 /// Why one attempt at one host failed.
 enum DialError {
-    /// The broker answered, and the answer is no.
+    /// The broker answered, and the answer is no; or our own files are no good.
     Refused(String),
     /// Nobody answered.
     Unreachable(String),
@@ -54,33 +81,43 @@ impl Connection {
         config: &Config,
         io: &Handle,
     ) -> Self {
+        let mut hosts = url.hosts.clone();
+        fastrand::shuffle(&mut hosts);
+        let state = State {
+            live: None,
+            hosts,
+            was_open: false,
+        };
         Self {
             purpose,
-            url: url.clone(),
+            virtual_host: url.virtual_host.clone(),
             config: config.clone(),
             io: io.clone(),
-            live: Mutex::default(),
-            was_open: AtomicBool::new(false),
-            is_open: AtomicBool::new(false),
+            state: Mutex::new(state),
+            is_open: Arc::default(),
         }
     }
 
     /// A new channel, as soon as the broker can be reached.
     pub(super) async fn channel(&self) -> Result<Channel, TransportError> {
-        let mut live = self.live.lock().await;
+        let mut state = self.state.lock().await;
         loop {
-            let connection = match live.take() {
-                Some(connection) if connection.status().connected() => connection,
-                _ => self.dial_until_open().await?,
-            };
-            match connection.create_channel().await {
-                Ok(channel) => {
-                    *live = Some(connection);
-                    self.is_open.store(true, Ordering::Relaxed);
-                    return Ok(channel);
+            match &state.live {
+                Some(live) if live.connection.status().connected() => {}
+                _ => {
+                    if let Some(lost) = state.live.take() {
+                        // It says why; whoever uses the connection may be told a moment before.
+                        let _ = timeout(WATCH_TIMEOUT, lost.watch).await;
+                        self.is_open.store(false, Ordering::Relaxed);
+                        sleep(self.reconnect_delay()).await;
+                    }
+                    self.dial_until_open(&mut state).await?;
                 }
-                Err(error) if connection.status().connected() => {
-                    *live = Some(connection);
+            }
+            let Some(live) = &state.live else { continue };
+            match live.connection.create_channel().await {
+                Ok(channel) => return Ok(channel),
+                Err(error) if live.connection.status().connected() => {
                     return Err(TransportError::Disconnected(error.into()));
                 }
                 // Lost between the check and the channel: dial again.
@@ -94,37 +131,49 @@ impl Connection {
         self.is_open.load(Ordering::Relaxed)
     }
 
-    /// Somebody saw a channel break.
-    pub(super) fn seems_lost(&self) {
-        self.is_open.store(false, Ordering::Relaxed);
-    }
-
     pub(super) async fn close(&self) {
-        let Some(connection) = self.live.lock().await.take() else {
+        let Some(Live {
+            connection, watch, ..
+        }) = self.state.lock().await.live.take()
+        else {
             return;
         };
+        drop(watch);
         if connection.status().connected() {
             // Whether it succeeds or not, there is nothing left that depends on it.
             let _ = timeout(CLOSE_TIMEOUT, connection.close(200, "OK".into())).await;
         }
     }
 
+    /// What upstream waits before it dials a connection again that it lost.
+    fn reconnect_delay(&self) -> Duration {
+        let splay = self.config.kombu_reconnect_splay * fastrand::f64();
+        Duration::try_from_secs_f64(self.config.kombu_reconnect_delay + splay).unwrap_or_default()
+    }
+
     /// Goes through the hosts in turn, and pauses after each whole round that failed.
-    async fn dial_until_open(&self) -> Result<lapin::Connection, TransportError> {
-        let mut pause = Duration::from_secs(self.config.rabbit_retry_interval);
+    async fn dial_until_open(&self, state: &mut State) -> Result<(), TransportError> {
+        let first_pause = Duration::from_secs(self.config.rabbit_retry_interval.into());
+        let longest = Duration::from_secs(self.config.rabbit_interval_max.into());
+        let growth = Duration::from_secs(self.config.rabbit_retry_backoff.into());
+        let mut pause = first_pause.min(longest);
         loop {
+            if self.config.kombu_failover_strategy == FailoverStrategy::Shuffle {
+                fastrand::shuffle(&mut state.hosts);
+            }
             let mut all_unreachable = true;
             let mut last_error = String::new();
-            for host in &self.url.hosts {
-                match self.dial(host).await {
-                    Ok(connection) => {
-                        self.was_open.store(true, Ordering::Relaxed);
-                        let address = host.address();
-                        let purpose = self.purpose;
-                        info!(parent: None, "Connected to RabbitMQ at {address} ({purpose})");
-                        return Ok(connection);
+            for _ in 0..state.hosts.len() {
+                let host = state.hosts[0].clone();
+                // Whatever comes of it, the next attempt is another host's.
+                state.hosts.rotate_left(1);
+                match self.dial(&host).await {
+                    Ok(live) => {
+                        state.live = Some(live);
+                        state.was_open = true;
+                        return Ok(());
                     }
-                    Err(DialError::Refused(reason)) if !self.was_open.load(Ordering::Relaxed) => {
+                    Err(DialError::Refused(reason)) if !state.was_open => {
                         return Err(TransportError::Refused(reason));
                     }
                     Err(DialError::Unreachable(reason)) => last_error = reason,
@@ -141,24 +190,23 @@ impl Connection {
                 pause.as_secs(),
                 self.purpose
             );
-            let longest = Duration::from_secs(self.config.rabbit_interval_max);
-            let growth = Duration::from_secs(self.config.rabbit_retry_backoff);
-            pause = match self.pause(pause, all_unreachable).await {
+            pause = match self.pause(&state.hosts, pause, all_unreachable).await {
                 // Its broker is starting: the next pauses are short again.
-                true => Duration::from_secs(self.config.rabbit_retry_interval),
-                false => (pause + growth).min(longest),
-            };
+                true => first_pause,
+                false => pause + growth,
+            }
+            .min(longest);
         }
     }
 
     /// Waits for `pause`. While no host even listens, a look at the port costs nobody anything,
     /// so the pause ends as soon as one does; then this is true.
-    async fn pause(&self, pause: Duration, knock: bool) -> bool {
+    async fn pause(&self, hosts: &[Host], pause: Duration, knock: bool) -> bool {
         let end = Instant::now() + pause;
         while Instant::now() < end {
             sleep(KNOCK_INTERVAL.min(end - Instant::now())).await;
             if knock && Instant::now() < end {
-                for host in &self.url.hosts {
+                for host in hosts {
                     let knocking = TcpStream::connect((host.name.as_str(), host.port));
                     if let Ok(Ok(_)) = timeout(KNOCK_INTERVAL, knocking).await {
                         return true;
@@ -169,42 +217,61 @@ impl Connection {
         false
     }
 
-    async fn dial(&self, host: &Host) -> Result<lapin::Connection, DialError> {
+    async fn dial(&self, host: &Host) -> Result<Live, DialError> {
         let address = host.address();
         let unreachable =
             |why: String| DialError::Unreachable(format!("RabbitMQ at {address}: {why}"));
-        // Told apart from the handshake, since a refused connection and a refused login want
-        // different things done.
-        match timeout(
-            DIAL_TIMEOUT,
-            TcpStream::connect((host.name.as_str(), host.port)),
-        )
-        .await
-        {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => return Err(unreachable(format!("cannot connect: {error}"))),
-            Err(_) => return Err(unreachable("no answer to the connection".to_owned())),
-        }
+        let silent = || {
+            DialError::Failed(format!(
+                "RabbitMQ at {address} accepts connections but does not answer"
+            ))
+        };
+        let (socket, closer) =
+            match timeout(DIAL_TIMEOUT, Socket::connect(host, &self.config)).await {
+                Ok(Ok(opened)) => opened,
+                Ok(Err(SocketError::Unreachable(error))) => {
+                    return Err(unreachable(format!("cannot connect: {error}")));
+                }
+                Ok(Err(SocketError::Tls(error))) => {
+                    return Err(DialError::Refused(error.to_string()));
+                }
+                Ok(Err(SocketError::Handshake(error))) => {
+                    return Err(explain_tls(host, &error)
+                        .unwrap_or_else(|| failed(host, &format!("no TLS: {error}"))));
+                }
+                Err(_) if self.config.ssl => return Err(silent()),
+                Err(_) => return Err(unreachable("no answer to the connection".to_owned())),
+            };
+        // lapin asks for it once, from a thread of its own.
+        let socket = SyncMutex::new(Some(socket));
+        let connect = async move |_, _| {
+            let socket = socket.lock().ok().and_then(|mut socket| socket.take());
+            let socket = socket.ok_or(std::io::ErrorKind::NotConnected);
+            Ok(AsyncTcpStream::Plain(socket.map_err(std::io::Error::from)?))
+        };
         let properties = ConnectionProperties::default().with_connection_name(
             format!("endpointd:{}:{}", std::process::id(), self.purpose).into(),
         );
-        let runtime = {
-            // lapin runs heartbeats where it is told to: never among the guests.
-            let _io = self.io.enter();
-            lapin::runtime::default_runtime()
+        let runtime = socket::runtime(&self.io);
+        let dialling = lapin::Connection::connector(self.uri(host), runtime, connect, properties);
+        let connection = match timeout(DIAL_TIMEOUT, dialling).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return Err(self.explain(host, &error)),
+            Err(_) => return Err(silent()),
         };
-        let dialling = async {
-            let runtime = runtime?;
-            let uri = self.uri(host);
-            lapin::Connection::connect_uri_with_runtime(uri, properties, runtime).await
-        };
-        match timeout(DIAL_TIMEOUT, dialling).await {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(self.explain(host, &error)),
-            Err(_) => Err(DialError::Failed(format!(
-                "RabbitMQ at {address} accepts connections but does not answer"
-            ))),
-        }
+        info!(parent: None, "Connected to RabbitMQ at {address} ({})", self.purpose);
+        self.is_open.store(true, Ordering::Relaxed);
+        let watch = watch(
+            connection.events_listener(),
+            connection.status().clone(),
+            format!("RabbitMQ at {address} ({})", self.purpose),
+            Arc::clone(&self.is_open),
+        );
+        Ok(Live {
+            connection,
+            watch: AbortOnDropHandle::new(self.io.spawn(watch)),
+            _closer: closer,
+        })
     }
 
     fn uri(&self, host: &Host) -> AMQPUri {
@@ -218,9 +285,15 @@ impl Connection {
                 host: host.name.clone(),
                 port: host.port,
             },
-            vhost: self.url.virtual_host.clone(),
+            vhost: self.virtual_host.clone(),
             query: AMQPQueryString {
                 heartbeat: Some(self.config.heartbeat_timeout_threshold),
+                auth_mechanism: Some(match self.config.rabbit_login_method {
+                    LoginMethod::Plain => SASLMechanism::Plain,
+                    LoginMethod::AmqPlain => SASLMechanism::AMQPlain,
+                    LoginMethod::External => SASLMechanism::External,
+                    LoginMethod::RabbitCrDemo => SASLMechanism::RabbitCrDemo,
+                }),
                 ..AMQPQueryString::default()
             },
         }
@@ -228,9 +301,14 @@ impl Connection {
 
     fn explain(&self, host: &Host, error: &lapin::Error) -> DialError {
         let (address, user) = (host.address(), &host.user);
-        let virtual_host = &self.url.virtual_host;
-        let ErrorKind::ProtocolError(protocol) = error.kind() else {
-            return DialError::Failed(format!("RabbitMQ at {address}: {error}"));
+        let virtual_host = &self.virtual_host;
+        let protocol = match error.kind() {
+            ErrorKind::ProtocolError(protocol) => protocol,
+            // With TLS 1.3 a broker refuses a client's certificate after the handshake.
+            ErrorKind::IOError(io) => {
+                return explain_tls(host, io).unwrap_or_else(|| failed(host, &io.to_string()));
+            }
+            _ => return failed(host, &error.to_string()),
         };
         match protocol.kind() {
             AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => DialError::Refused(format!(
@@ -241,7 +319,50 @@ impl Connection {
                 "RabbitMQ at {address} refused user `{user}` the virtual host `{virtual_host}`: \
                  it does not exist, or the user has no permission for it"
             )),
-            _ => DialError::Failed(format!("RabbitMQ at {address}: {error}")),
+            _ => failed(host, &error.to_string()),
+        }
+    }
+}
+
+fn failed(host: &Host, why: &str) -> DialError {
+    DialError::Failed(format!("RabbitMQ at {}: {why}", host.address()))
+}
+
+/// What a failure of TLS means; `None` where it is another one, or says nothing.
+fn explain_tls(host: &Host, error: &std::io::Error) -> Option<DialError> {
+    let mut cause: Option<&(dyn Error + 'static)> = error.get_ref().map(|inner| inner as _);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref() {
+            let why = tls::explain(error)?;
+            let address = host.address();
+            return Some(DialError::Refused(format!("RabbitMQ at {address}: {why}")));
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// Says what happens to an open connection, until it is lost.
+async fn watch(
+    events: impl Stream<Item = Event>,
+    status: ConnectionStatus,
+    name: String,
+    is_open: Arc<AtomicBool>,
+) {
+    let mut events = std::pin::pin!(events);
+    while let Some(event) = events.next().await {
+        match event {
+            Event::ConnectionBlocked(reason) => {
+                warn!("{name} takes no messages now ({reason}): they wait until it does");
+            }
+            Event::ConnectionUnblocked => info!("{name} takes messages again"),
+            // One of a single channel is told by whoever uses the channel.
+            Event::Error(error) if !status.connected() => {
+                is_open.store(false, Ordering::Relaxed);
+                warn!("Lost {name}: {error}; connecting again");
+                return;
+            }
+            _ => {}
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Consumes the queues of a topology: prefetch, decode, acknowledge, and start again after a
-//! loss, under the same names (amqpdriver.py: `RpcAMQPListener`).
+//! loss, under the same names (amqpdriver.py: `RpcAMQPListener`, impl_rabbit.py: `Consumer`).
 
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -14,27 +14,36 @@ use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions,
     QueueDeleteOptions,
 };
-use lapin::types::FieldTable;
-use lapin::{Acker, Channel};
+use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
+use lapin::types::AMQPValue;
+use lapin::{Acker, Channel, ErrorKind};
 use tokio::time::{sleep, timeout};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::connection::Connection;
-use super::topology::Topology;
+use super::options::Config;
+use super::stream_position::StreamPosition;
+use super::topology::{DeclareError, Object, Topology};
 use crate::protocol::envelope::{self, EnvelopeError, Message};
 use crate::transport::{Delivery, Incoming, Listener, SeenIds, TransportError};
 
-/// The pause before queues are declared again after the broker closed only the channel, so that
-/// a lasting conflict does not become a storm of declarations.
+/// The first pause before queues are declared again that the broker refused, and by how much it
+/// grows: what somebody else has to put right must not become a storm of declarations.
 const REDECLARE_PAUSE: Duration = Duration::from_secs(1);
+const REDECLARE_GROWTH: Duration = Duration::from_secs(2);
 /// How long the orderly end of a listener may wait for the broker.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a broker that failed inside is left alone (impl_rabbit.py: `Consumer.declare`).
+const BROKER_FAILED_PAUSE: Duration = Duration::from_secs(2);
 
 pub(super) struct AmqpListener<T> {
     connection: Arc<Connection>,
     topology: Topology,
     prefetch: u16,
+    longest_pause: Duration,
     consuming: Option<Consuming>,
+    /// Of the topology's stream, where it has one.
+    position: Arc<Mutex<StreamPosition>>,
     seen: Arc<Mutex<SeenIds>>,
     message: PhantomData<fn() -> T>,
 }
@@ -58,36 +67,53 @@ enum Arrival {
 }
 
 impl<T: Message> AmqpListener<T> {
-    pub(super) fn new(connection: Arc<Connection>, topology: Topology, prefetch: u16) -> Self {
+    pub(super) fn new(
+        connection: Arc<Connection>,
+        topology: Topology,
+        config: &Config,
+        duplicate_window: usize,
+    ) -> Self {
         Self {
             connection,
             topology,
-            prefetch,
+            prefetch: config.rabbit_qos_prefetch_count,
+            longest_pause: Duration::from_secs(config.rabbit_interval_max.into()),
             consuming: None,
-            seen: Arc::default(),
+            position: Arc::default(),
+            seen: Arc::new(Mutex::new(SeenIds::new(duplicate_window))),
             message: PhantomData,
         }
     }
 
     /// Declares the queues and consumes them.
     pub(super) async fn start(&mut self) -> Result<(), TransportError> {
-        let channel = self.connection.channel().await?;
-        let consuming = self.consume(channel).await.map_err(|error| {
-            if error.is_amqp_error() {
-                let queues = self.queue_names();
-                TransportError::Refused(format!("RabbitMQ refused the queues {queues}: {error}"))
-            } else {
-                TransportError::Disconnected(error.into())
+        let mut repaired = false;
+        loop {
+            let channel = self.connection.channel().await?;
+            match self.consume(channel).await {
+                Ok(consuming) => {
+                    self.consuming = Some(consuming);
+                    return Ok(());
+                }
+                Err(refusal) => {
+                    if !self.put_right(&refusal, repaired).await {
+                        return Err(self.explain(refusal));
+                    }
+                    // What does not help once does not help twice, but for the exchanges, which
+                    // are made weaker only once each.
+                    repaired |= matches!(refusal.object, Object::Queue(_));
+                }
             }
-        })?;
-        self.consuming = Some(consuming);
-        Ok(())
+        }
     }
 
-    async fn consume(&self, channel: Channel) -> lapin::Result<Consuming> {
+    async fn consume(&self, channel: Channel) -> Result<Consuming, DeclareError> {
+        let all = || Object::Queue(self.queue_names());
+        let failed = |object| move |error| DeclareError { object, error };
         if self.prefetch > 0 {
             let options = BasicQosOptions { global: false };
-            channel.basic_qos(self.prefetch, options).await?;
+            let set = channel.basic_qos(self.prefetch, options).await;
+            set.map_err(failed(all()))?;
         }
         self.topology.declare(&channel).await?;
         let mut consuming = Consuming {
@@ -98,15 +124,19 @@ impl<T: Message> AmqpListener<T> {
         for (index, queue) in self.topology.queues.iter().enumerate() {
             // Upstream numbers its consumers from 1 in the order of declaration.
             let tag = (index + 1).to_string();
-            let consumer = consuming
-                .channel
-                .basic_consume(
-                    queue.name.as_str().into(),
-                    tag.as_str().into(),
-                    BasicConsumeOptions::default(),
-                    FieldTable::default(),
-                )
-                .await?;
+            let mut arguments = queue.consumer_arguments.clone();
+            if queue.is_stream() {
+                let offset = StreamPosition::lock(&self.position).start();
+                arguments.insert("x-stream-offset".into(), offset);
+            }
+            let consumer = consuming.channel.basic_consume(
+                queue.name.as_str().into(),
+                tag.as_str().into(),
+                BasicConsumeOptions::default(),
+                arguments,
+            );
+            let object = Object::Queue(queue.name.clone());
+            let consumer = consumer.await.map_err(failed(object))?;
             let arrivals = consumer
                 .map(|next| match next {
                     Ok(delivery) => Arrival::Delivery(delivery),
@@ -119,33 +149,114 @@ impl<T: Message> AmqpListener<T> {
         Ok(consuming)
     }
 
+    /// Does about a refusal what upstream does; false where that is nothing.
+    async fn put_right(&mut self, refusal: &DeclareError, repaired: bool) -> bool {
+        let DeclareError { object, error } = refusal;
+        let ErrorKind::ProtocolError(protocol) = error.kind() else {
+            return false;
+        };
+        match (protocol.kind(), object) {
+            (AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED), Object::Exchange(name))
+                if protocol
+                    .get_message()
+                    .as_str()
+                    .contains("inequivalent arg 'durable'") =>
+            {
+                let changed = self.topology.give_up_durability_of(name);
+                if changed {
+                    warn!(
+                        "The exchange `{name}` exists and does not survive a restart of the \
+                         broker: it and its queues are used so, although durable ones are asked for"
+                    );
+                }
+                changed
+            }
+            // It belongs to a node that is down; only a new one can be consumed.
+            (AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND), Object::Queue(name)) if !repaired => {
+                warn!("The queue `{name}` is lost with its node ({error}): making it anew");
+                self.delete(name).await;
+                true
+            }
+            (AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR), _) if !repaired => {
+                warn!(
+                    "RabbitMQ failed at {}: {error}; trying again",
+                    self.queue_names()
+                );
+                sleep(BROKER_FAILED_PAUSE).await;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    async fn delete(&self, queue: &str) {
+        let Ok(channel) = self.connection.channel().await else {
+            return;
+        };
+        let deleted = channel.queue_delete(queue.into(), QueueDeleteOptions::default());
+        if let Err(error) = deleted.await {
+            debug!("The queue `{queue}` could not be deleted: {error}");
+        }
+    }
+
+    fn explain(&self, refusal: DeclareError) -> TransportError {
+        let DeclareError { object, error } = refusal;
+        if !error.is_amqp_error() {
+            return TransportError::Disconnected(error.into());
+        }
+        let what = match object {
+            Object::Exchange(name) => format!("the exchange `{name}`"),
+            Object::Queue(name) => format!("the queue `{name}`"),
+        };
+        TransportError::Refused(format!("RabbitMQ refused {what}: {error}"))
+    }
+
     /// Starts again after a loss, however long that takes.
     async fn restart(&mut self) {
+        let mut pause = REDECLARE_PAUSE.min(self.longest_pause);
         while let Err(error) = self.start().await {
-            warn!("Cannot consume {}: {error}", self.queue_names());
-            sleep(REDECLARE_PAUSE).await;
+            warn!(
+                "Cannot consume {}: {error}; trying again in {} s",
+                self.queue_names(),
+                pause.as_secs()
+            );
+            sleep(pause).await;
+            pause = (pause + REDECLARE_GROWTH).min(self.longest_pause);
         }
         info!("Consuming {} again", self.queue_names());
     }
 
     fn queue_names(&self) -> String {
-        let names: Vec<_> = self
-            .topology
-            .queues
-            .iter()
-            .map(|queue| &*queue.name)
-            .collect();
-        names.join(", ")
+        let names = self.topology.queues.iter().map(|queue| &*queue.name);
+        names.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The stream's own number of a delivery, if it comes from the stream.
+    fn stream_offset(&self, delivery: &AmqpDelivery) -> Option<i64> {
+        let headers = delivery.properties.headers().as_ref()?;
+        match headers.inner().get("x-stream-offset")? {
+            AMQPValue::LongLongInt(offset) => Some(*offset),
+            AMQPValue::LongInt(offset) => Some((*offset).into()),
+            _ => None,
+        }
     }
 }
 
 /// Reads a delivery, or tells why it can never be read.
 fn decode<T: Message>(delivery: &AmqpDelivery) -> Result<T, EnvelopeError> {
-    let content_type = delivery.properties.content_type();
-    match content_type.as_ref().map(|name| name.as_str()) {
-        Some("application/json") => envelope::decode(&delivery.data),
-        _ => Err(EnvelopeError::ContentType),
-    }
+    let properties = &delivery.properties;
+    let content_type = properties.content_type().as_ref();
+    let headers = properties.headers().as_ref();
+    let compression = match headers.and_then(|headers| headers.inner().get("compression")) {
+        Some(AMQPValue::LongString(name)) => Some(String::from_utf8_lossy(name.as_bytes())),
+        _ => None,
+    };
+    let body = envelope::open(
+        &delivery.data,
+        content_type.map(|name| name.as_str()),
+        compression.as_deref(),
+    )?;
+    envelope::decode(&body)
 }
 
 #[async_trait]
@@ -159,8 +270,13 @@ impl<T: Message> Listener<T> for AmqpListener<T> {
             let delivery = match consuming.arrivals.next().await {
                 Some(Arrival::Delivery(delivery)) => delivery,
                 Some(Arrival::Broken(error)) => {
-                    warn!("Lost the consumers of {}: {error}", self.queue_names());
-                    self.connection.seems_lost();
+                    // A lost connection has its own line, for all who use it.
+                    if error.is_amqp_soft_error() {
+                        warn!(
+                            "RabbitMQ closed the channel of {}: {error}; opening another",
+                            self.queue_names()
+                        );
+                    }
                     self.consuming = None;
                     continue;
                 }
@@ -169,10 +285,19 @@ impl<T: Message> Listener<T> for AmqpListener<T> {
                         "The broker cancelled a consumer of {}; declaring them again",
                         self.queue_names()
                     );
-                    self.consuming = None;
+                    StreamPosition::lock(&self.position).was_cancelled();
+                    self.close_channel().await;
                     continue;
                 }
             };
+            let offset = self.stream_offset(&delivery);
+            if let Some(offset) = offset {
+                StreamPosition::lock(&self.position).arrived(offset);
+            }
+            let unaccepted = Box::new(Unaccepted {
+                acker: delivery.acker.clone(),
+                stream: offset.map(|offset| (Arc::clone(&self.position), offset)),
+            });
             match decode(&delivery) {
                 Ok(message) => {
                     let expiration = delivery.properties.expiration();
@@ -180,9 +305,8 @@ impl<T: Message> Listener<T> for AmqpListener<T> {
                         .as_ref()
                         .and_then(|left_ms| left_ms.as_str().parse().ok())
                         .map(Duration::from_millis);
-                    let delivery = Box::new(Unaccepted(delivery.acker));
                     let seen = Arc::clone(&self.seen);
-                    return Incoming::new(message, expires_in, delivery, seen);
+                    return Incoming::new(message, expires_in, unaccepted, seen);
                 }
                 Err(error) => {
                     let queue = delivery.routing_key.as_str();
@@ -190,8 +314,7 @@ impl<T: Message> Listener<T> for AmqpListener<T> {
                         queue.name = queue,
                         "Rejected a message to `{queue}`: {error}"
                     );
-                    // A failure here means the channel is gone, which the next arrival tells.
-                    let _ = delivery.reject(BasicRejectOptions { requeue: false }).await;
+                    unaccepted.reject().await;
                 }
             }
         }
@@ -242,17 +365,55 @@ impl<T: Message> Listener<T> for AmqpListener<T> {
     }
 }
 
+impl<T> AmqpListener<T> {
+    /// Gives up a channel on which only some consumers are left.
+    async fn close_channel(&mut self) {
+        if let Some(consuming) = self.consuming.take() {
+            // If it cannot be closed it is gone already.
+            let _ = timeout(STOP_TIMEOUT, consuming.channel.close(200, "OK".into())).await;
+        }
+    }
+}
+
 /// A delivery that is neither acknowledged nor rejected.
-struct Unaccepted(Acker);
+struct Unaccepted {
+    acker: Acker,
+    /// Of one from a stream: where the stream is to go on, and the delivery's place in it.
+    stream: Option<(Arc<Mutex<StreamPosition>>, i64)>,
+}
+
+impl Unaccepted {
+    /// A copy of it would not be better.
+    async fn reject(self) {
+        let rejected = self.acker.reject(BasicRejectOptions { requeue: false });
+        // A failure here means the channel is gone, which the next arrival tells.
+        if matches!(rejected.await, Ok(true)) {
+            self.is_done_with();
+        }
+    }
+
+    fn is_done_with(&self) {
+        if let Some((position, offset)) = &self.stream {
+            StreamPosition::lock(position).done(*offset);
+        }
+    }
+}
 
 #[async_trait]
 impl Delivery for Unaccepted {
     async fn accept(self: Box<Self>) -> bool {
-        matches!(self.0.ack(BasicAckOptions::default()).await, Ok(true))
+        let accepted = matches!(self.acker.ack(BasicAckOptions::default()).await, Ok(true));
+        if accepted {
+            self.is_done_with();
+        }
+        accepted
     }
 
     async fn release(self: Box<Self>) {
         // If the channel is gone, the message is back in its queue already.
-        let _ = self.0.reject(BasicRejectOptions { requeue: true }).await;
+        let _ = self
+            .acker
+            .reject(BasicRejectOptions { requeue: true })
+            .await;
     }
 }

@@ -1,10 +1,12 @@
 //! Publishes one message on a channel and waits until the broker has it
-//! (impl_rabbit.py: `_ensure_publishing`, `direct_send`, `topic_send`).
+//! (impl_rabbit.py: `_ensure_publishing`, `direct_send`, `topic_send`, `fanout_send`).
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::types::{FieldTable, ShortString};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
 
+use super::options::Config;
+use crate::protocol::compression::{Codec, compressed};
 use crate::transport::{BoxError, Destination, Outgoing, TransportError};
 
 /// Why a message was not taken.
@@ -40,36 +42,44 @@ pub(super) async fn enable_confirms(channel: &Channel) -> lapin::Result<()> {
         .await
 }
 
-/// Publishes as mandatory: a message that reaches no queue comes back as an error.
+/// Publishes as mandatory, where somebody must take it: a message that reaches no queue comes back
+/// as an error.
 pub(super) async fn publish(
     channel: &Channel,
     to: &Destination,
     message: &Outgoing,
+    config: &Config,
 ) -> Result<(), PublishError> {
-    let (exchange, routing_key) = match to {
-        Destination::Reply { queue } => ("", queue.clone()),
+    let fanout_exchange;
+    let (exchange, routing_key, mandatory) = match to {
+        Destination::Reply { queue } => ("", queue.clone(), config.direct_mandatory_flag),
         Destination::Topic {
             exchange,
             topic,
             server: None,
-        } => (exchange.as_str(), topic.clone()),
+        } => (exchange.as_str(), topic.clone(), true),
         Destination::Topic {
             exchange,
             topic,
             server: Some(server),
-        } => (exchange.as_str(), format!("{topic}.{server}")),
+        } => (exchange.as_str(), format!("{topic}.{server}"), true),
+        Destination::Fanout { topic } => {
+            fanout_exchange = format!("{topic}_fanout");
+            (fanout_exchange.as_str(), String::new(), false)
+        }
     };
     let options = BasicPublishOptions {
-        mandatory: true,
+        mandatory,
         ..BasicPublishOptions::default()
     };
+    let codec = config.kombu_compression.codec();
     let confirm = channel
         .basic_publish(
             name(exchange)?,
             name(&routing_key)?,
             options,
-            &message.body,
-            properties(message),
+            &compressed(codec, &message.body),
+            properties(message, codec),
         )
         .await?;
     match confirm.await? {
@@ -87,11 +97,16 @@ pub(super) fn name(text: &str) -> Result<ShortString, PublishError> {
 }
 
 /// The properties that upstream gives every message (kombu's defaults and delivery mode 2).
-fn properties(message: &Outgoing) -> BasicProperties {
+fn properties(message: &Outgoing, codec: Option<Codec>) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    if let Some(codec) = codec {
+        let name = AMQPValue::LongString(codec.header().into());
+        headers.insert("compression".into(), name);
+    }
     let properties = BasicProperties::default()
         .with_content_type("application/json".into())
         .with_content_encoding("utf-8".into())
-        .with_headers(FieldTable::default())
+        .with_headers(headers)
         .with_delivery_mode(2)
         .with_priority(0);
     match message.expires_in {

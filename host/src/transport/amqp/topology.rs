@@ -1,195 +1,340 @@
 //! Exchanges, queues and bindings of a target: plain values first, declared afterwards.
 //!
 //! Names, flags and arguments are upstream's (impl_rabbit.py: `declare_topic_consumer`,
-//! `declare_fanout_consumer`, `declare_direct_consumer`): the broker answers a redeclaration that
-//! differs in one of them with 406, to whoever comes second.
-
-use std::time::Duration;
+//! `declare_fanout_consumer`, `declare_direct_consumer`, `_get_queue_arguments`): the broker
+//! answers a redeclaration that differs in one of them with 406, to whoever comes second.
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
-use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, ExchangeKind};
 
+use super::options::Config;
 use crate::protocol::target::ServerTarget;
 
 /// Every queue that one listener consumes, in the order in which it declares them.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Topology {
     pub(super) queues: Vec<Queue>,
 }
 
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Queue {
     pub(super) name: String,
-    /// How long it outlives its last consumer (`x-expires`); `None` is for ever.
-    pub(super) expires_after: Option<Duration>,
+    kind: QueueKind,
+    durable: bool,
+    auto_delete: bool,
+    arguments: FieldTable,
     /// `None` leaves it to the default exchange, which reaches every queue by its name.
     pub(super) binding: Option<Binding>,
     /// Nobody else has a use for it: it is deleted when its listener closes.
     pub(super) owned: bool,
+    pub(super) consumer_arguments: FieldTable,
+}
+
+/// What keeps the messages.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum QueueKind {
+    Classic,
+    Quorum,
+    Stream,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Binding {
     pub(super) exchange: Exchange,
-    pub(super) routing_key: String,
+    routing_key: String,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Exchange {
     pub(super) name: String,
-    pub(super) kind: ExchangeKind,
-    pub(super) auto_delete: bool,
+    kind: ExchangeKind,
+    durable: bool,
+    auto_delete: bool,
+}
+
+/// Which of the objects the broker did not take.
+pub(super) struct DeclareError {
+    pub(super) object: Object,
+    pub(super) error: lapin::Error,
+}
+
+pub(super) enum Object {
+    Exchange(String),
+    Queue(String),
 }
 
 impl Exchange {
     /// The exchange that calls and casts of a service go through.
-    pub(super) fn topic(name: &str) -> Self {
+    pub(super) fn topic(name: &str, config: &Config) -> Self {
         Self {
             name: name.to_owned(),
             kind: ExchangeKind::Topic,
-            auto_delete: false,
+            durable: config.durable(),
+            auto_delete: config.amqp_auto_delete,
         }
+    }
+
+    /// The exchange that reaches every server of a topic. Its name does not hold the service's
+    /// exchange: who shares a virtual host and a topic's name shares its fanouts.
+    pub(super) fn fanout(topic: &str, config: &Config) -> Self {
+        Self {
+            name: format!("{topic}_fanout"),
+            kind: ExchangeKind::Fanout,
+            durable: config.rabbit_transient_quorum_queue || config.rabbit_stream_fanout,
+            auto_delete: true,
+        }
+    }
+
+    /// The same for a broker that has it as one that does not survive; `None` if it is that.
+    pub(super) fn not_durable(&self) -> Option<Self> {
+        self.durable.then(|| Self {
+            durable: false,
+            ..self.clone()
+        })
+    }
+
+    /// Makes the exchange if it is not there.
+    pub(super) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
+        let options = ExchangeDeclareOptions {
+            durable: self.durable,
+            auto_delete: self.auto_delete,
+            ..ExchangeDeclareOptions::default()
+        };
+        let (name, kind) = (self.name.as_str().into(), self.kind.clone());
+        let arguments = FieldTable::default();
+        channel
+            .exchange_declare(name, kind, options, arguments)
+            .await
     }
 }
 
 impl Topology {
-    /// The shared, the directed and the fanout queue of a server. `suffix` tells this server's
+    /// The shared, the directed and the fanout queue of a server. `unique` tells this server's
     /// fanout queue from its peers'.
-    pub(super) fn of_server(
-        target: &ServerTarget,
-        suffix: &str,
-        transient_ttl: Option<Duration>,
-    ) -> Self {
+    pub(super) fn of_server(target: &ServerTarget, unique: &str, config: &Config) -> Self {
         let topic = &target.topic;
         let directed = format!("{topic}.{}", target.server);
-        let shared = |name: &str| Queue {
-            name: name.to_owned(),
-            expires_after: None,
-            binding: Some(Binding {
-                exchange: Exchange::topic(&target.exchange),
+        let of_topic = |name: &str| {
+            let kind = match config.rabbit_quorum_queue {
+                true => QueueKind::Quorum,
+                false => QueueKind::Classic,
+            };
+            let mut queue = Queue::new(name.to_owned(), kind, config);
+            queue.durable = config.durable();
+            queue.auto_delete = config.amqp_auto_delete;
+            queue.binding = Some(Binding {
+                exchange: Exchange::topic(&target.exchange, config),
                 routing_key: name.to_owned(),
-            }),
-            owned: false,
+            });
+            queue
         };
-        let fanout = Queue {
-            name: format!("{topic}_fanout_{suffix}"),
-            expires_after: transient_ttl,
-            binding: Some(Binding {
-                exchange: Exchange {
-                    name: format!("{topic}_fanout"),
-                    kind: ExchangeKind::Fanout,
-                    auto_delete: true,
-                },
-                routing_key: topic.clone(),
-            }),
-            owned: true,
+        let mut fanout = match config.rabbit_stream_fanout {
+            true => Queue::new(format!("{topic}_fanout"), QueueKind::Stream, config),
+            false => Queue::transient(format!("{topic}_fanout_{unique}"), config),
         };
+        fanout.binding = Some(Binding {
+            exchange: Exchange::fanout(topic, config),
+            routing_key: topic.clone(),
+        });
+        fanout.owned = !config.rabbit_stream_fanout && !config.use_queue_manager;
         Self {
-            queues: vec![shared(topic), shared(&directed), fanout],
+            queues: vec![of_topic(topic), of_topic(&directed), fanout],
         }
     }
 
     /// A client's reply queue.
-    pub(super) fn of_replies(name: &str, transient_ttl: Option<Duration>) -> Self {
+    pub(super) fn of_replies(name: &str, config: &Config) -> Self {
+        let mut queue = Queue::transient(name.to_owned(), config);
+        queue.owned = !config.use_queue_manager;
         Self {
-            queues: vec![Queue {
-                name: name.to_owned(),
-                expires_after: transient_ttl,
-                binding: None,
-                owned: true,
-            }],
+            queues: vec![queue],
         }
     }
 
     /// Declares everything, actively: what is missing is made, what differs is an error.
-    pub(super) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
+    pub(super) async fn declare(&self, channel: &Channel) -> Result<(), DeclareError> {
         for queue in &self.queues {
             queue.declare(channel).await?;
         }
         Ok(())
     }
+
+    /// Makes the exchange of that name, and the queues bound to it, ones that do not survive a
+    /// restart of the broker, as upstream does where somebody made the exchange so before
+    /// (impl_rabbit.py: `_declare_fallback_nondurable`). False if nothing is left to change.
+    pub(super) fn give_up_durability_of(&mut self, exchange: &str) -> bool {
+        let mut changed = false;
+        for queue in &mut self.queues {
+            let Some(binding) = &mut queue.binding else {
+                continue;
+            };
+            if binding.exchange.name == exchange
+                && let Some(weaker) = binding.exchange.not_durable()
+            {
+                binding.exchange = weaker;
+                // There are no others of these kinds.
+                queue.durable = queue.kind != QueueKind::Classic;
+                changed = true;
+            }
+        }
+        changed
+    }
 }
 
 impl Queue {
-    async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
-        if let Some(binding) = &self.binding {
-            declare_exchange(channel, &binding.exchange).await?;
+    fn new(name: String, kind: QueueKind, config: &Config) -> Self {
+        let mut arguments = FieldTable::default();
+        let mut consumer_arguments = FieldTable::default();
+        if config.enable_cancel_on_failover && kind != QueueKind::Stream {
+            let flag = AMQPValue::Boolean(true);
+            consumer_arguments.insert("x-cancel-on-ha-failover".into(), flag);
         }
-        let options = QueueDeclareOptions::default();
-        channel
-            .queue_declare(self.name.as_str().into(), options, self.arguments())
-            .await?;
+        match kind {
+            QueueKind::Stream => {
+                arguments.insert("x-queue-type".into(), text("stream"));
+                if let Some(ttl) = config.transient_ttl() {
+                    let age = format!("{}s", ttl.as_secs());
+                    arguments.insert("x-max-age".into(), text(&age));
+                }
+            }
+            QueueKind::Quorum => {
+                arguments.insert("x-queue-type".into(), text("quorum"));
+                let limits = [
+                    ("x-delivery-limit", config.rabbit_quorum_delivery_limit),
+                    (
+                        "x-max-in-memory-length",
+                        config.rabbit_quorum_max_memory_length,
+                    ),
+                    (
+                        "x-max-in-memory-bytes",
+                        config.rabbit_quorum_max_memory_bytes,
+                    ),
+                ];
+                for (name, limit) in limits.into_iter().filter(|(_, limit)| *limit > 0) {
+                    arguments.insert(name.into(), number(limit.into()));
+                }
+            }
+            QueueKind::Classic => {}
+        }
+        if config.rabbit_ha_queues && kind != QueueKind::Stream {
+            arguments.insert("x-ha-policy".into(), text("all"));
+        }
+        Self {
+            name,
+            kind,
+            durable: kind != QueueKind::Classic,
+            auto_delete: false,
+            arguments,
+            binding: None,
+            owned: false,
+            consumer_arguments,
+        }
+    }
+
+    /// A queue that belongs to one process, and goes some time after it.
+    fn transient(name: String, config: &Config) -> Self {
+        let kind = match config.rabbit_transient_quorum_queue {
+            true => QueueKind::Quorum,
+            false => QueueKind::Classic,
+        };
+        let mut queue = Self::new(name, kind, config);
+        if let Some(ttl) = config.transient_ttl() {
+            let ttl_ms = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
+            queue.arguments.insert("x-expires".into(), number(ttl_ms));
+        }
+        queue
+    }
+
+    pub(super) fn is_stream(&self) -> bool {
+        self.kind == QueueKind::Stream
+    }
+
+    async fn declare(&self, channel: &Channel) -> Result<(), DeclareError> {
+        let failed = |object| move |error| DeclareError { object, error };
+        if let Some(Binding { exchange, .. }) = &self.binding {
+            let object = Object::Exchange(exchange.name.clone());
+            exchange.declare(channel).await.map_err(failed(object))?;
+        }
+        let options = QueueDeclareOptions {
+            durable: self.durable,
+            auto_delete: self.auto_delete,
+            ..QueueDeclareOptions::default()
+        };
+        let object = Object::Queue(self.name.clone());
+        let arguments = self.arguments.clone();
+        let declared = channel.queue_declare(self.name.as_str().into(), options, arguments);
+        declared.await.map_err(failed(object))?;
         if let Some(binding) = &self.binding {
-            channel
-                .queue_bind(
-                    self.name.as_str().into(),
-                    binding.exchange.name.as_str().into(),
-                    binding.routing_key.as_str().into(),
-                    QueueBindOptions::default(),
-                    FieldTable::default(),
-                )
-                .await?;
+            let bound = channel.queue_bind(
+                self.name.as_str().into(),
+                binding.exchange.name.as_str().into(),
+                binding.routing_key.as_str().into(),
+                QueueBindOptions::default(),
+                FieldTable::default(),
+            );
+            let object = Object::Queue(self.name.clone());
+            bound.await.map_err(failed(object))?;
         }
         Ok(())
     }
+}
 
-    fn arguments(&self) -> FieldTable {
-        let mut arguments = FieldTable::default();
-        if let Some(after) = self.expires_after {
-            let after_ms = i32::try_from(after.as_millis()).unwrap_or(i32::MAX);
-            arguments.insert(ShortString::from("x-expires"), AMQPValue::LongInt(after_ms));
-        }
-        arguments
+/// In the width that Python's client takes for it, although the broker compares only the value.
+fn number(value: i64) -> AMQPValue {
+    match i32::try_from(value) {
+        Ok(short) => AMQPValue::LongInt(short),
+        Err(_) => AMQPValue::LongLongInt(value),
     }
 }
 
-/// Makes the exchange if it is not there.
-pub(super) async fn declare_exchange(channel: &Channel, exchange: &Exchange) -> lapin::Result<()> {
-    let options = ExchangeDeclareOptions {
-        auto_delete: exchange.auto_delete,
-        ..ExchangeDeclareOptions::default()
-    };
-    channel
-        .exchange_declare(
-            exchange.name.as_str().into(),
-            exchange.kind.clone(),
-            options,
-            FieldTable::default(),
-        )
-        .await
+fn text(value: &str) -> AMQPValue {
+    AMQPValue::LongString(value.into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_server_has_a_shared_a_directed_and_a_fanout_queue() {
+    fn of_server(config: &Config) -> Topology {
         let target = ServerTarget {
             exchange: "neutron".into(),
             topic: "q-plugin".into(),
             server: "ctl1".into(),
         };
-        let topology = Topology::of_server(&target, "00ff", Some(Duration::from_secs(1800)));
-        let shown: Vec<_> = topology
-            .queues
-            .iter()
-            .map(|queue| {
-                let binding = queue.binding.as_ref().expect("bound");
-                format!(
-                    "{} from {} ({:?}) by {}",
-                    queue.name, binding.exchange.name, binding.exchange.kind, binding.routing_key
-                )
-            })
-            .collect();
+        Topology::of_server(&target, "00ff", config)
+    }
+
+    #[test]
+    fn a_server_has_a_shared_a_directed_and_a_fanout_queue() {
+        let topology = of_server(&Config::default());
+        let shown = topology.queues.iter().map(|queue| {
+            let binding = queue.binding.as_ref().expect("bound");
+            let Exchange { name, kind, .. } = &binding.exchange;
+            let key = &binding.routing_key;
+            format!("{} from {name} ({kind:?}) by {key}", queue.name)
+        });
         assert_eq!(
-            shown,
+            shown.collect::<Vec<_>>(),
             [
                 "q-plugin from neutron (Topic) by q-plugin",
                 "q-plugin.ctl1 from neutron (Topic) by q-plugin.ctl1",
                 "q-plugin_fanout_00ff from q-plugin_fanout (Fanout) by q-plugin",
             ]
         );
+    }
+
+    #[test]
+    fn only_what_hangs_on_the_exchange_gives_up_its_durability() {
+        let durable = Config {
+            amqp_durable_queues: true,
+            rabbit_transient_quorum_queue: true,
+            ..Config::default()
+        };
+        let mut topology = of_server(&durable);
+        assert!(topology.give_up_durability_of("neutron"));
+        let flags = topology.queues.iter().map(|queue| queue.durable);
+        assert_eq!(flags.collect::<Vec<_>>(), [false, false, true]);
+        assert!(!topology.give_up_durability_of("neutron"), "only once");
     }
 }
