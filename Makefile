@@ -7,7 +7,7 @@ BROKER ?= memory
 # Scripts and tests look for what was built in target/.
 unexport CARGO_TARGET_DIR
 
-.PHONY: help build plugins demo test lint format setup setup-rabbitmq setup-peers
+.PHONY: help build plugins demo test conformance docs lint format setup setup-rabbitmq setup-peers
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -24,6 +24,12 @@ demo: build plugins ## See it work: BROKER=memory (nothing to install) or BROKER
 
 test: setup build plugins ## Install what the tests need, and run them all
 	$(CARGO) test --workspace
+
+conformance: setup build plugins ## Prove every conformance point, and write docs/conformance.md
+	@CARGO="$(CARGO)" scripts/conformance.py
+
+docs: ## Write docs/configuration.md from the types
+	ENDPOINTD_WRITE_DOCS=1 $(CARGO) test --quiet --package endpointd --test it -- docs::
 
 lint: ## Check formatting and lints
 	$(CARGO) fmt --all --check

@@ -141,8 +141,9 @@ impl TryFrom<String> for BucketName {
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct BucketConfig {
+    /// `memory`: in this process, and gone with it. `file`: in a file of this host.
     pub backend: Backend,
-    /// For `file`; `NAME.redb` in `data_dir` if it is not given.
+    /// Where the file is; `NAME.redb` in `data_dir` if it is not given.
     pub path: Option<PathBuf>,
 }
 

@@ -2,13 +2,15 @@
 //!
 //! - `agent`: an unmodified neutron agent's client against the shipped plugin
 //! - `interop`: a plain oslo.messaging client, and a server to share a topic with
+//! - `upstream`: oslo.messaging's own functional tests, with us as their server
 //! - `rpc`: one body of calls, run on both transports
-//! - `wire`: bodies, properties and replies as bytes
-//! - `broker`: declared objects, lost connections, load
+//! - `conformance`: the points of the wire, one by one
+//! - `broker`: load, backlogs, refusals
 //! - `plugin`: guests that misbehave, files that are no plugins, grants
 //! - `bucket`: what survives a kill
 //! - `shutdown`: what a stop finishes, and what it leaves to others
 //! - `cli`: what a person sees
+//! - `docs`: the page on configuration
 //! - `examples`: each example's README, replayed
 //! - `tidy`: the rules of the source
 
@@ -16,6 +18,8 @@ mod agent;
 mod broker;
 mod bucket;
 mod cli;
+mod conformance;
+mod docs;
 mod examples;
 mod interop;
 mod plugin;
@@ -23,4 +27,4 @@ mod rpc;
 mod shutdown;
 mod support;
 mod tidy;
-mod wire;
+mod upstream;

@@ -2,47 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::host::Setup;
 use crate::support::wire::{Wire, envelope};
 use crate::support::{rabbit, unique};
-
-#[test]
-fn a_stop_finishes_what_was_accepted_and_leaves_the_rest() {
-    const CALLS: usize = 100;
-    let rabbit = rabbit::shared();
-    let topic = unique("stop");
-    let setup = Setup::new(&rabbit.url()).settings("executor_pool_size = 4");
-    let mut host = setup.probe(&topic).start();
-    let mut wire = Wire::connect(rabbit.port());
-    for number in 0..CALLS {
-        let message = json!({
-            "method": "spin", "args": {"ms": 30}, "_msg_id": number.to_string(),
-            "_reply_q": wire.reply_queue, "_unique_id": format!("{topic}-{number}"),
-        });
-        wire.publish("neutron", &topic, &envelope(&message));
-    }
-    assert_eq!(wire.next_reply()["failure"], Value::Null);
-    host.terminate();
-    assert!(host.wait().success());
-    let mut answered = 1;
-    while let Some(delivery) = wire.try_next(Duration::from_millis(500)) {
-        assert!(String::from_utf8_lossy(&delivery.data).contains("30"));
-        answered += 1;
-    }
-    assert!(
-        answered < CALLS,
-        "all were served before the stop: it shows nothing"
-    );
-
-    // Every other message is still there, for the next host.
-    host.start();
-    for _ in answered..CALLS {
-        assert_eq!(wire.next_reply()["result"], 30);
-    }
-    assert!(wire.try_next(Duration::from_millis(500)).is_none());
-}
 
 #[test]
 fn a_second_signal_ends_at_once() {

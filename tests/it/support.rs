@@ -3,6 +3,7 @@
 pub(crate) mod guests;
 pub(crate) mod host;
 pub(crate) mod peer;
+pub(crate) mod proxy;
 pub(crate) mod rabbit;
 pub(crate) mod wire;
 

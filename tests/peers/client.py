@@ -1,7 +1,8 @@
 """A plain oslo.messaging client, told what to call.
 
 Usage: client.py TRANSPORT_URL EXCHANGE. Reads {"do": "call" | "cast", "topic": ..., "method": ...,
-"args": {...}, and optionally "version", "namespace", "server", "fanout", "timeout", "context"}.
+"args": {...}, and optionally "version", "namespace", "server", "fanout", "timeout", "call_monitor_timeout",
+"context"}.
 """
 
 import sys
@@ -17,10 +18,12 @@ def main():
     cfg.CONF([])
     transport = oslo_messaging.get_rpc_transport(cfg.CONF, url=url)
 
-    def prepared(topic, version=None, namespace=None, server=None, fanout=None, timeout=20):
+    def prepared(topic, version=None, namespace=None, server=None, fanout=None, timeout=20,
+                 call_monitor_timeout=None):
         target = oslo_messaging.Target(exchange=exchange, topic=topic, version=version,
                                        namespace=namespace, server=server, fanout=fanout)
-        return oslo_messaging.get_rpc_client(transport, target, timeout=timeout)
+        client = oslo_messaging.get_rpc_client(transport, target, timeout=timeout)
+        return client.prepare(call_monitor_timeout=call_monitor_timeout)
 
     def call(method, args=None, context=None, **target):
         return prepared(**target).call(context or {}, method, **(args or {}))

@@ -1,7 +1,8 @@
 """An unmodified oslo.messaging server, to compare with and to share a topic with.
 
-Usage: server.py TRANSPORT_URL EXCHANGE TOPIC SERVER. Answers who() with "oslo"; says {"ready":
-true} when it consumes, and ends when its standard input does.
+Usage: server.py TRANSPORT_URL EXCHANGE TOPIC SERVER. Answers who() with "oslo", echo(value)
+with the value and not_a_number() with NaN; says {"ready": true} when it consumes, and ends when its
+standard input does.
 """
 
 import json
@@ -16,6 +17,12 @@ class Endpoint:
 
     def who(self, context):
         return "oslo"
+
+    def echo(self, context, value):
+        return value
+
+    def not_a_number(self, context):
+        return float("nan")
 
 
 def main():

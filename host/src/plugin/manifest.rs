@@ -22,7 +22,8 @@ pub struct Manifest {
     pub sha256: Option<String>,
     /// Where the plugin answers.
     pub topics: Vec<String>,
-    /// Decides between plugins that serve the same version: the higher one answers.
+    /// Decides between plugins that serve the same version: the higher one answers, then the first
+    /// by name.
     #[serde(default)]
     pub priority: i32,
     /// `public`: callers may use the methods that the plugin lists, but for those whose names begin
@@ -54,6 +55,7 @@ pub enum Access {
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Lifecycle {
+    /// `per-call`: a fresh instance for every request.
     pub instances: Instances,
 }
 
@@ -75,6 +77,7 @@ pub struct Limits {
     pub timeout_ms: u32,
     /// Instances at the same time. Further requests wait.
     pub concurrency: u16,
+    /// The result, or the failure, as JSON.
     pub reply_kib: u32,
 }
 

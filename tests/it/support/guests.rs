@@ -71,6 +71,43 @@ pub(crate) fn bare_module_named(name: &str) -> Vec<u8> {
     bare_module_with(&data, "(call $rename) i32.const 96", "unreachable")
 }
 
+/// A module with one method of one target, which returns `result`, a text, as JSON text.
+pub(crate) fn bare_module_serving(
+    namespace: Option<&str>,
+    version: &str,
+    method: &str,
+    result: &str,
+) -> Vec<u8> {
+    let number = |value: usize| {
+        let bytes = u32::try_from(value).expect("small").to_le_bytes();
+        bytes.map(|byte| format!("\\{byte:02x}")).concat()
+    };
+    let result = format!("\\22{result}\\22");
+    let length = result.len() - 4;
+    let (some, namespace) = match namespace {
+        Some(namespace) => (1, namespace),
+        None => (0, ""),
+    };
+    // A target of its own at 2600, whose method is described at 2500, in a list at 2700.
+    let target = [some, 2200, namespace.len(), 2300, version.len(), 2500, 1].map(number);
+    let data = format!(
+        "(data (i32.const 2100) \"{result}\") (data (i32.const 2200) \"{namespace}\")
+         (data (i32.const 2300) \"{version}\") (data (i32.const 2400) \"{method}\")
+         (data (i32.const 2500) \"{}{}\") (data (i32.const 2600) \"{}\")
+         (data (i32.const 2700) \"{}{}\")",
+        number(2400),
+        number(method.len()),
+        target.concat(),
+        number(2600),
+        number(1),
+    );
+    let answer = format!(
+        "(i32.store (i32.const 200) (i32.const 0)) (i32.store (i32.const 204) (i32.const 2100))
+         (i32.store (i32.const 208) (i32.const {length})) (i32.const 200)"
+    );
+    bare_module_with(&data, "i32.const 2700", &answer)
+}
+
 /// A module with an import that nobody offers.
 pub(crate) fn bare_module_importing(module: &str, name: &str) -> Vec<u8> {
     let import = format!("(import \"{module}\" \"{name}\" (func))");

@@ -22,10 +22,15 @@ pub(crate) struct Setup {
 
 impl Setup {
     pub(crate) fn new(transport_url: &str) -> Self {
+        Self::named(transport_url, "testhost")
+    }
+
+    /// With a server name of its own, where there are several.
+    pub(crate) fn named(transport_url: &str, host: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join("plugins")).expect("a folder");
         Self {
-            settings: format!("transport_url = \"{transport_url}\"\nhost = \"testhost\"\n"),
+            settings: format!("transport_url = \"{transport_url}\"\nhost = \"{host}\"\n"),
             tables: String::new(),
             admin: format!("127.0.0.1:{}", free_port()),
             topics: BTreeSet::new(),

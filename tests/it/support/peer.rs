@@ -7,6 +7,39 @@ use serde_json::Value;
 
 use super::workspace;
 
+/// Runs `tests/peers/SCRIPT` to its end and gives the lines of JSON that it prints.
+pub(crate) fn run(script: &str, arguments: &[&str]) -> Vec<Value> {
+    let process = spawned(command(script, arguments).stderr(Stdio::piped()));
+    let output = process.wait_with_output().expect("it ends");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script}: {errors}");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let line = |line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{script}: {line}"));
+    text.lines().map(line).collect()
+}
+
+fn command(script: &str, arguments: &[&str]) -> Command {
+    let cache = match std::env::var("XDG_CACHE_HOME") {
+        Ok(cache) => cache,
+        Err(_) => format!("{}/.cache", std::env::var("HOME").expect("a home")),
+    };
+    let mut command = Command::new(format!("{cache}/endpointd/peers/bin/python"));
+    command
+        .arg(workspace().join("tests/peers").join(script))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    command
+}
+
+fn spawned(command: &mut Command) -> Child {
+    command.spawn().unwrap_or_else(|error| {
+        let python = command.get_program().display();
+        panic!("{python}: {error}: run `make setup`, or `make test`, which does it")
+    })
+}
+
 pub(crate) struct Peer {
     process: Child,
     input: Option<ChildStdin>,
@@ -16,21 +49,7 @@ pub(crate) struct Peer {
 impl Peer {
     /// Starts `tests/peers/SCRIPT` and waits until it is ready.
     pub(crate) fn start(script: &str, arguments: &[&str]) -> Self {
-        let cache = match std::env::var("XDG_CACHE_HOME") {
-            Ok(cache) => cache,
-            Err(_) => format!("{}/.cache", std::env::var("HOME").expect("a home")),
-        };
-        let python = format!("{cache}/endpointd/peers/bin/python");
-        let mut process = Command::new(&python)
-            .arg(workspace().join("tests/peers").join(script))
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| {
-                panic!("{python}: {error}: run `make setup`, or `make test`, which does it")
-            });
+        let mut process = spawned(command(script, arguments).stdin(Stdio::piped()));
         let output = BufReader::new(process.stdout.take().expect("a pipe"));
         let mut peer = Self {
             input: process.stdin.take(),
@@ -43,6 +62,11 @@ impl Peer {
 
     /// Has it do one thing: `{"result": ...}` or `{"raised": ...}`.
     pub(crate) fn ask(&mut self, request: Value) -> Value {
+        self.ask_text(&request.to_string())
+    }
+
+    /// The same with a request that may be Python's and no JSON.
+    pub(crate) fn ask_text(&mut self, request: &str) -> Value {
         let input = self.input.as_mut().expect("open");
         writeln!(input, "{request}").expect("it reads");
         self.read()

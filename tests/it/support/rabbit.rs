@@ -67,10 +67,20 @@ impl Rabbit {
         });
     }
 
+    /// Sends the server a signal, such as `-STOP`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = std::fs::read_to_string(self.folder.join("pid")).expect("a pid file");
+        run(Command::new("kill").args([signal, pid.trim()]));
+    }
+
+    /// Removes the data of a server that was killed.
+    pub(crate) fn wipe(&mut self) {
+        std::fs::remove_dir_all(self.folder.join("mnesia")).expect("removed");
+    }
+
     /// Kills the server as a crash would.
     pub(crate) fn kill(&mut self) {
-        let pid = std::fs::read_to_string(self.folder.join("pid")).expect("a pid file");
-        run(Command::new("kill").args(["-9", pid.trim()]));
+        self.signal("-KILL");
         if let Some(mut process) = self.process.take() {
             drop(process.stdin.take());
             process.wait().expect("it ends");

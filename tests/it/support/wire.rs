@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions,
-    QueueDeclareOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions,
+    ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
@@ -173,6 +173,37 @@ impl Wire {
             }
         });
         seen
+    }
+
+    /// Makes a queue that nobody consumes, bound to an exchange under its own name; to none if the
+    /// exchange's name is empty.
+    pub(crate) fn make_queue(&self, exchange: &str, queue: &str) {
+        self.with_channel(async |channel| {
+            let name = || queue.into();
+            let options = QueueDeclareOptions::default();
+            let made = channel.queue_declare(name(), options, FieldTable::default());
+            made.await.expect("made");
+            if !exchange.is_empty() {
+                let table = FieldTable::default();
+                let bound = channel.queue_bind(
+                    name(),
+                    exchange.into(),
+                    name(),
+                    QueueBindOptions::default(),
+                    table,
+                );
+                bound.await.expect("bound");
+            }
+        });
+    }
+
+    /// The first message of a queue, if there is one.
+    pub(crate) fn take(&self, queue: &str) -> Option<Delivery> {
+        self.with_channel(async |channel| {
+            let options = BasicGetOptions { no_ack: true };
+            let message = channel.basic_get(queue.into(), options).await;
+            Some(message.expect("asked")?.delivery)
+        })
     }
 
     /// Runs something on a channel of its own.

@@ -18,7 +18,7 @@ use lapin::{AsyncTcpStream, Channel, ConnectionProperties, ConnectionStatus, Err
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
@@ -59,8 +59,8 @@ struct State {
 /// A connection that was opened, and may be lost by now.
 struct Live {
     connection: lapin::Connection,
-    /// Logs what befalls it, and ends with it.
-    watch: AbortOnDropHandle<()>,
+    /// Logs what befalls it, and tells when it was lost.
+    watch: AbortOnDropHandle<Instant>,
     _closer: Closer,
 }
 
@@ -107,9 +107,12 @@ impl Connection {
                 _ => {
                     if let Some(lost) = state.live.take() {
                         // It says why; whoever uses the connection may be told a moment before.
-                        let _ = timeout(WATCH_TIMEOUT, lost.watch).await;
+                        let lost_at = match timeout(WATCH_TIMEOUT, lost.watch).await {
+                            Ok(Ok(lost_at)) => lost_at,
+                            _ => Instant::now(),
+                        };
                         self.is_open.store(false, Ordering::Relaxed);
-                        sleep(self.reconnect_delay()).await;
+                        sleep_until(lost_at + self.reconnect_delay()).await;
                     }
                     self.dial_until_open(&mut state).await?;
                 }
@@ -132,16 +135,14 @@ impl Connection {
     }
 
     pub(super) async fn close(&self) {
-        let Some(Live {
-            connection, watch, ..
-        }) = self.state.lock().await.live.take()
-        else {
+        let Some(live) = self.state.lock().await.live.take() else {
             return;
         };
-        drop(watch);
-        if connection.status().connected() {
+        live.watch.abort();
+        if live.connection.status().connected() {
             // Whether it succeeds or not, there is nothing left that depends on it.
-            let _ = timeout(CLOSE_TIMEOUT, connection.close(200, "OK".into())).await;
+            let closing = live.connection.close(200, "OK".into());
+            let _ = timeout(CLOSE_TIMEOUT, closing).await;
         }
     }
 
@@ -342,13 +343,13 @@ fn explain_tls(host: &Host, error: &std::io::Error) -> Option<DialError> {
     None
 }
 
-/// Says what happens to an open connection, until it is lost.
+/// Says what happens to an open connection, until it is lost; tells when that was.
 async fn watch(
     events: impl Stream<Item = Event>,
     status: ConnectionStatus,
     name: String,
     is_open: Arc<AtomicBool>,
-) {
+) -> Instant {
     let mut events = std::pin::pin!(events);
     while let Some(event) = events.next().await {
         match event {
@@ -360,9 +361,10 @@ async fn watch(
             Event::Error(error) if !status.connected() => {
                 is_open.store(false, Ordering::Relaxed);
                 warn!("Lost {name}: {error}; connecting again");
-                return;
+                break;
             }
             _ => {}
         }
     }
+    Instant::now()
 }

@@ -1,0 +1,94 @@
+//! docs/configuration.md: its tables are made of the configuration types' own documentation, so that
+//! it has every key, and nothing else.
+
+use endpointd::config::Config;
+use endpointd::plugin::manifest::Manifest;
+use schemars::{JsonSchema, schema_for};
+use serde_json::Value;
+
+use crate::support::workspace;
+
+/// The tables of the page, each by the name in its markers.
+fn tables() -> Vec<(&'static str, String)> {
+    let config = schema_of::<Config>();
+    let manifest = schema_of::<Manifest>();
+    let of = |schema: &Value, table: &str| rows(definition(schema, table));
+    vec![
+        ("endpointd.toml", rows(&config)),
+        ("[admin]", of(&config, "AdminConfig")),
+        ("[keyvalue.NAME]", of(&config, "BucketConfig")),
+        ("[rabbit]", of(&config, "Config")),
+        ("plugin.toml", rows(&manifest)),
+        ("[lifecycle]", of(&manifest, "Lifecycle")),
+        ("[limits]", of(&manifest, "Limits")),
+        ("[grants]", of(&manifest, "Grants")),
+    ]
+}
+
+fn schema_of<T: JsonSchema>() -> Value {
+    schema_for!(T).to_value()
+}
+
+#[track_caller]
+fn definition<'a>(schema: &'a Value, name: &str) -> &'a Value {
+    let found = &schema["$defs"][name];
+    assert!(found.is_object(), "no {name}");
+    found
+}
+
+/// A row for each key that is no table itself.
+fn rows(schema: &Value) -> String {
+    let mut text = "| key | default | meaning |\n|---|---|---|\n".to_owned();
+    let required = |key: &String| {
+        let required = schema["required"].as_array();
+        required.is_some_and(|keys| keys.iter().any(|name| name == key.as_str()))
+    };
+    for (key, property) in schema["properties"].as_object().expect("an object") {
+        let Some(meaning) = property["description"].as_str() else {
+            // A table, which has rows of its own.
+            continue;
+        };
+        let default = match &property["default"] {
+            _ if required(key) => "required".to_owned(),
+            Value::Null => String::new(),
+            Value::String(text) if text.is_empty() => String::new(),
+            Value::String(text) => format!("`{text}`"),
+            Value::Array(list) if list.is_empty() => "none".to_owned(),
+            Value::Object(_) => String::new(),
+            other => format!("`{other}`"),
+        };
+        let meaning = meaning.split_whitespace().collect::<Vec<_>>().join(" ");
+        text.push_str(&format!("| `{key}` | {default} | {meaning} |\n"));
+    }
+    text
+}
+
+/// `page` with what stands between the markers of each table replaced.
+#[track_caller]
+fn filled(mut page: String) -> String {
+    for (name, rows) in tables() {
+        let (begin, end) = (format!("<!-- {name} -->\n"), "<!-- end -->");
+        let start = page
+            .find(&begin)
+            .unwrap_or_else(|| panic!("no marker {begin}"))
+            + begin.len();
+        let length = page[start..].find(end).expect("an end");
+        page.replace_range(start..start + length, &rows);
+    }
+    page
+}
+
+#[test]
+fn the_page_on_configuration_is_what_the_types_say() {
+    let path = workspace().join("docs/configuration.md");
+    let page = std::fs::read_to_string(&path).expect("a file");
+    let made = filled(page.clone());
+    if std::env::var_os("ENDPOINTD_WRITE_DOCS").is_some() {
+        std::fs::write(&path, &made).expect("written");
+    } else {
+        assert!(
+            page == made,
+            "docs/configuration.md is not up to date: run `make docs`"
+        );
+    }
+}
