@@ -35,6 +35,7 @@
 
 pub mod builtins;
 pub mod call_info;
+pub mod client;
 pub mod clock;
 pub mod config;
 mod context;

@@ -3,6 +3,7 @@
 
 use std::time::SystemTime;
 
+use crate::client::{Kind, Target};
 use crate::host::world;
 use crate::log::Level;
 
@@ -29,4 +30,9 @@ pub fn set_host_started(started: SystemTime) {
 /// The lines logged so far, and forgets them.
 pub fn take_log() -> Vec<(Level, String)> {
     world(|world| std::mem::take(&mut world.log))
+}
+
+/// The messages sent so far, each with its method and arguments as JSON, and forgets them.
+pub fn take_sent() -> Vec<(Kind, Target, String, String)> {
+    world(|world| std::mem::take(&mut world.sent))
 }

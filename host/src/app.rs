@@ -24,6 +24,7 @@ use crate::endpoint::{Endpoint, Endpoints};
 use crate::keyvalue::file::FileBucket;
 use crate::keyvalue::memory::MemoryBucket;
 use crate::keyvalue::{Backend, Buckets, KeyValue};
+use crate::outbound::Outbound;
 use crate::plugin::PluginLoader;
 use crate::plugin::engine::PluginEngine;
 use crate::protocol::target::ServerTarget;
@@ -56,13 +57,6 @@ impl App {
     /// the broker runs where this is called.
     pub async fn build(config: Config, workers: Handle) -> anyhow::Result<Self> {
         let url = config.transport_url()?;
-        let engine = PluginEngine::new()
-            .map_err(|error| anyhow::anyhow!("cannot set up WebAssembly: {error:#}"))?;
-        let buckets = open_buckets(&config)?;
-        let loader = PluginLoader::new(engine, buckets)
-            .map_err(|error| anyhow::anyhow!("cannot set up the plugins' imports: {error:#}"))?;
-        let catalog = Catalog::load(&config.plugin_dir, &loader).await?;
-        let admin = bind_admin(&config).await?;
         let mut options = config.rabbit.clone();
         let transport: Arc<dyn Transport> = match &url {
             TransportUrl::Memory => Arc::new(MemoryTransport::new(config.duplicate_window)),
@@ -72,8 +66,18 @@ impl App {
                 Arc::new(RabbitTransport::new(rabbit, options.clone(), window, &io))
             }
         };
+        let exchange = config.control_exchange.clone();
+        let client = Arc::new(RpcClient::new(Arc::clone(&transport), exchange));
+        let engine = PluginEngine::new()
+            .map_err(|error| anyhow::anyhow!("cannot set up WebAssembly: {error:#}"))?;
+        let buckets = open_buckets(&config)?;
+        let outbound: Arc<dyn Outbound> = client.clone();
+        let loader = PluginLoader::new(engine, buckets, Some(outbound))
+            .map_err(|error| anyhow::anyhow!("cannot set up the plugins' imports: {error:#}"))?;
+        let catalog = Catalog::load(&config.plugin_dir, &loader).await?;
+        let admin = bind_admin(&config).await?;
         Ok(Self {
-            client: Arc::new(RpcClient::new(Arc::clone(&transport))),
+            client,
             missing_queue_timeout: Duration::from_secs(
                 options.kombu_missing_consumer_retry_timeout.into(),
             ),

@@ -3,6 +3,7 @@
 
 pub mod call_info;
 pub mod client;
+pub mod client_grant;
 pub mod keyvalue;
 pub mod logging;
 
@@ -17,10 +18,13 @@ use wasmtime::{Engine, ResourceLimiter};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
 
+use self::client_grant::ClientGrant;
 use crate::bindings::endpointd::rpc as contract;
 use crate::bindings::wasi;
 use crate::endpoint::Delivery;
 use crate::keyvalue::{BucketName, Buckets, KeyValue};
+use crate::outbound::Outbound;
+use crate::protocol::json::Json;
 
 /// The `[grants]` table of plugin.toml. Nothing is granted that is not named.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
@@ -28,7 +32,8 @@ use crate::keyvalue::{BucketName, Buckets, KeyValue};
 pub struct Grants {
     /// Buckets the plugin may open.
     pub keyvalue: Vec<BucketName>,
-    /// RPC it may send: `call:TOPIC`, `cast:TOPIC`, `fanout:TOPIC`.
+    /// RPC it may send: `cast:TOPIC`, `fanout:TOPIC`; `*` is every topic. `call:TOPIC` is accepted,
+    /// and has no effect yet.
     pub client: Vec<String>,
 }
 
@@ -46,6 +51,8 @@ pub enum GrantError {
          `backend = \"file\"` to endpointd.toml"
     )]
     NoSuchBucket(String),
+    #[error("{0}")]
+    Client(String),
 }
 
 /// What an import needs before it may be used.
@@ -105,8 +112,13 @@ impl Grants {
                 bucket.ok_or_else(|| GrantError::NoSuchBucket(name.as_str().to_owned()))?;
             open.insert(name.as_str().to_owned(), Arc::clone(bucket));
         }
+        let client = self.client.iter().map(|text| text.parse());
+        let client = client
+            .collect::<Result<_, _>>()
+            .map_err(GrantError::Client)?;
         Ok(Granted {
             buckets: Arc::new(open),
+            client,
         })
     }
 }
@@ -115,6 +127,7 @@ impl Grants {
 #[derive(Clone, Default)]
 pub struct Granted {
     buckets: Arc<BTreeMap<String, Arc<dyn KeyValue>>>,
+    client: Arc<[ClientGrant]>,
 }
 
 /// What a guest may know of its request beyond the request itself.
@@ -123,6 +136,8 @@ pub struct CallInfo {
     pub id: String,
     pub delivery: Delivery,
     pub deadline: Option<Instant>,
+    /// An object; it goes with what the guest sends, if the guest sends no other.
+    pub context: Json,
     pub host_started: SystemTime,
 }
 
@@ -131,14 +146,17 @@ pub struct HostState {
     pub limits: MemoryLimit,
     pub call: CallInfo,
     granted: Granted,
+    outbound: Option<Arc<dyn Outbound>>,
     config: Arc<WasiConfigVariables>,
     table: ResourceTable,
     wasi: WasiCtx,
 }
 
 impl HostState {
+    /// What a guest sends goes through `outbound`, if there is one.
     pub fn new(
         granted: Granted,
+        outbound: Option<Arc<dyn Outbound>>,
         config: Arc<WasiConfigVariables>,
         memory_bytes: usize,
         call: CallInfo,
@@ -149,6 +167,7 @@ impl HostState {
             limits: MemoryLimit::new(memory_bytes),
             call,
             granted,
+            outbound,
             config,
             table,
             // No arguments, environment, folders, network or standard streams.
@@ -265,6 +284,19 @@ mod tests {
             "it imports `endpointd:rpc/client@0.1.0`, which is not granted: add \
              `client = [\"call:TOPIC\"]` under [grants] in plugin.toml",
         );
+    }
+
+    #[test]
+    fn a_grant_to_send_names_a_kind_and_a_topic() {
+        let client = "endpointd:rpc/client@0.1.0";
+        check("client = [\"fanout:a.b\", \"cast:*\"]", client, "granted");
+        for wrong in ["fanout", "fanout:", "publish:a"] {
+            let expected = format!(
+                "`{wrong}` under `client` is no grant: write call:TOPIC, cast:TOPIC or \
+                 fanout:TOPIC, with * for every topic"
+            );
+            check(&format!("client = [\"{wrong}\"]"), client, &expected);
+        }
     }
 
     #[test]

@@ -5,19 +5,23 @@ pub mod reply_waiter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use serde_json::value::RawValue;
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::reply_waiter::{NoReply, ReplyWaiter};
-use crate::protocol::envelope::{OutgoingRequest, RemoteFailure};
+use crate::outbound::{Cast, Outbound, OutboundError, Recipients};
+use crate::protocol::envelope::{OutgoingRequest, RemoteFailure, ReplyTo};
 use crate::protocol::json::Json;
 use crate::transport::{Destination, Outgoing, Transport, TransportError};
 
 /// Calls methods of other servers, or of this one.
 pub struct RpcClient {
     transport: Arc<dyn Transport>,
+    /// Of messages that name none.
+    exchange: String,
     replies: ReplyWaiter,
 }
 
@@ -55,9 +59,11 @@ pub enum CallError {
 }
 
 impl RpcClient {
-    pub fn new(transport: Arc<dyn Transport>) -> Self {
+    /// A client whose messages go through `exchange`, if they name no other.
+    pub fn new(transport: Arc<dyn Transport>, exchange: String) -> Self {
         Self {
             transport,
+            exchange,
             replies: ReplyWaiter::default(),
         }
     }
@@ -80,8 +86,10 @@ impl RpcClient {
                 method: call.method,
                 args: call.args,
                 context: call.context,
-                reply_queue: waiting.reply_queue,
-                message_id: &message_id,
+                reply_to: Some(ReplyTo {
+                    queue: waiting.reply_queue,
+                    message_id: &message_id,
+                }),
                 unique_id: &Uuid::new_v4().simple().to_string(),
             }
             .encode()
@@ -109,5 +117,48 @@ impl RpcClient {
         timeout_at(deadline.into(), calling)
             .await
             .unwrap_or_else(|_| Err(timed_out()))
+    }
+}
+
+#[async_trait]
+impl Outbound for RpcClient {
+    async fn cast(&self, cast: Cast<'_>) -> Result<(), OutboundError> {
+        let body = OutgoingRequest {
+            namespace: cast.namespace,
+            version: cast.version,
+            method: cast.method,
+            args: cast.args,
+            context: cast.context,
+            reply_to: None,
+            unique_id: &Uuid::new_v4().simple().to_string(),
+        }
+        .encode()
+        .map_err(|error| OutboundError::Invalid(format!("the context is no object: {error}")))?;
+        let topic = cast.topic.to_owned();
+        let exchange = cast.exchange.unwrap_or(&self.exchange).to_owned();
+        let to = match cast.to {
+            Recipients::All => Destination::Fanout { topic },
+            Recipients::Any => Destination::Topic {
+                exchange,
+                topic,
+                server: None,
+            },
+            Recipients::Server(server) => Destination::Topic {
+                exchange,
+                topic,
+                server: Some(server.to_owned()),
+            },
+        };
+        let message = Outgoing {
+            body,
+            expires_in: None,
+            deadline: cast.deadline,
+        };
+        let sent = self.transport.send(&to, message).await;
+        sent.map_err(|error| match error {
+            TransportError::Undeliverable(_) => OutboundError::Unroutable,
+            TransportError::Refused(reason) => OutboundError::Invalid(reason),
+            other => OutboundError::Unavailable(other.to_string()),
+        })
     }
 }

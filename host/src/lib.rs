@@ -4,7 +4,7 @@
 //!
 //! - [`transport`]: connect, declare, poll, decode; [`protocol`] holds the rules of the wire
 //! - [`server`]: choose the endpoint, run it in the pool, reply
-//! - [`endpoint`]: the seam between server and plugins
+//! - [`endpoint`], [`outbound`]: the seams between server, client and plugins
 //! - [`plugin`], [`capability`], [`keyvalue`]: the instance that answers, and what it may use
 //! - [`catalog`]: the plugins that are loaded, by topic
 //! - [`client`], [`admin`]: calling others, and being asked
@@ -23,6 +23,7 @@ pub mod config;
 pub mod document;
 pub mod endpoint;
 pub mod keyvalue;
+pub mod outbound;
 pub mod plugin;
 pub mod protocol;
 pub mod server;

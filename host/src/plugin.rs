@@ -25,6 +25,7 @@ use crate::capability::{self, CallInfo, GrantError, Granted, HostState};
 use crate::document::{self, DocumentError};
 use crate::endpoint::{Call, Delivery, Endpoint};
 use crate::keyvalue::Buckets;
+use crate::outbound::Outbound;
 use crate::protocol::failure::Failure;
 use crate::protocol::json::{self, Json};
 use crate::protocol::target::{EndpointTarget, InvalidVersion};
@@ -41,6 +42,7 @@ pub struct PluginLoader {
     engine: Arc<PluginEngine>,
     linker: Linker<HostState>,
     buckets: Buckets,
+    outbound: Option<Arc<dyn Outbound>>,
     host_started: SystemTime,
 }
 
@@ -76,13 +78,19 @@ pub enum LoadError {
 }
 
 impl PluginLoader {
-    pub fn new(engine: PluginEngine, buckets: Buckets) -> wasmtime::Result<Self> {
+    /// Plugins get `buckets` and send through `outbound`, as they are granted it.
+    pub fn new(
+        engine: PluginEngine,
+        buckets: Buckets,
+        outbound: Option<Arc<dyn Outbound>>,
+    ) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(engine.engine());
         capability::add_to_linker(&mut linker)?;
         Ok(Self {
             engine: Arc::new(engine),
             linker,
             buckets,
+            outbound,
             host_started: SystemTime::now(),
         })
     }
@@ -113,6 +121,7 @@ impl PluginLoader {
             host_started: self.host_started,
             engine: Arc::clone(&self.engine),
             granted,
+            outbound: self.outbound.clone(),
             manifest,
             name,
         };
@@ -137,6 +146,7 @@ impl PluginLoader {
         let limits = manifest::Limits::default();
         let state = HostState::new(
             Granted::default(),
+            None,
             Arc::default(),
             limits.memory_bytes(),
             no_call(self.host_started),
@@ -182,6 +192,7 @@ struct Parts {
     digest: String,
     manifest: Manifest,
     granted: Granted,
+    outbound: Option<Arc<dyn Outbound>>,
     config: Arc<WasiConfigVariables>,
     pre: EndpointPre<HostState>,
     concurrency: Semaphore,
@@ -237,6 +248,7 @@ impl Parts {
     fn state(&self, call: CallInfo) -> HostState {
         HostState::new(
             self.granted.clone(),
+            self.outbound.clone(),
             Arc::clone(&self.config),
             self.manifest.limits.memory_bytes(),
             call,
@@ -274,6 +286,7 @@ impl Parts {
             id: call.id.to_owned(),
             delivery: call.delivery,
             deadline,
+            context: call.context.to_owned(),
             host_started: self.host_started,
         });
         match instance::dispatch(&self.pre, state, limit, &request).await {
@@ -430,6 +443,7 @@ fn no_call(host_started: SystemTime) -> CallInfo {
         id: String::new(),
         delivery: Delivery::Cast,
         deadline: None,
+        context: json::empty_object(),
         host_started,
     }
 }

@@ -20,7 +20,9 @@ struct Neutron {
 impl Neutron {
     fn start(config: &str) -> Self {
         let rabbit = Rabbit::start();
-        let more = format!("[grants]\nkeyvalue = [\"agents\"]\n[config]\n{config}");
+        let more = format!(
+            "[grants]\nkeyvalue = [\"agents\"]\nclient = [\"fanout:q-server-resource-versions\"]\n[config]\n{config}"
+        );
         let host = Setup::new(&rabbit.url())
             .tables("[keyvalue.agents]\nbackend = \"file\"")
             .plugin(

@@ -11,7 +11,7 @@ use crate::support::workspace;
 const LAYERS: &[&[&str]] = &[
     &["document", "telemetry"],
     &["protocol"],
-    &["endpoint", "keyvalue", "transport"],
+    &["endpoint", "keyvalue", "outbound", "transport"],
     &["bindings", "client", "server"],
     &["capability"],
     &["plugin"],

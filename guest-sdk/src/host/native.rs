@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use crate::call_info::Delivery;
+use crate::client::{self, Kind, Target};
 use crate::keyvalue::Error;
 use crate::log::Level;
 
@@ -13,10 +14,14 @@ pub(crate) struct World {
     pub(crate) settings: BTreeMap<String, String>,
     pub(crate) buckets: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
     pub(crate) log: Vec<(Level, String)>,
+    pub(crate) sent: Vec<Sent>,
     pub(crate) broken_bucket: Option<String>,
     pub(crate) now: Option<SystemTime>,
     pub(crate) host_started: Option<SystemTime>,
 }
+
+/// A message that was sent: to how many, to whom, the method, and its arguments as JSON.
+pub(crate) type Sent = (Kind, Target, String, String);
 
 thread_local! {
     static WORLD: RefCell<World> = RefCell::default();
@@ -48,6 +53,16 @@ pub(crate) fn call_remaining_ms() -> Option<u64> {
 
 pub(crate) fn host_started() -> SystemTime {
     world(|world| world.host_started.unwrap_or(SystemTime::UNIX_EPOCH))
+}
+
+pub(crate) fn send(
+    kind: Kind,
+    to: &Target,
+    method: &str,
+    args: String,
+) -> Result<(), client::Error> {
+    world(|world| world.sent.push((kind, to.clone(), method.to_owned(), args)));
+    Ok(())
 }
 
 pub(crate) fn now() -> SystemTime {

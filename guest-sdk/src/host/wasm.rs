@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::bindings::endpointd::rpc::call_info;
+use super::bindings::endpointd::rpc::{call_info, client as rpc};
 use super::bindings::wasi::clocks::wall_clock;
 use super::bindings::wasi::config::store as config;
 use super::bindings::wasi::keyvalue::atomics::{self, Cas, CasError};
@@ -10,6 +10,7 @@ use super::bindings::wasi::keyvalue::store;
 use super::bindings::wasi::logging::logging;
 use super::bindings::wasi::random::random;
 use crate::call_info::Delivery;
+use crate::client::{self, Kind, Target};
 use crate::keyvalue::Error;
 use crate::log::Level;
 
@@ -45,6 +46,39 @@ pub(crate) fn call_remaining_ms() -> Option<u64> {
 
 pub(crate) fn host_started() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(call_info::host_started_ms())
+}
+
+pub(crate) fn send(
+    kind: Kind,
+    to: &Target,
+    method: &str,
+    args: String,
+) -> Result<(), client::Error> {
+    let to = rpc::Destination {
+        exchange: to.exchange.clone(),
+        topic: to.topic.clone(),
+        server: to.server.clone(),
+        namespace: to.namespace.clone(),
+        version: to.version.clone(),
+    };
+    let options = rpc::Options {
+        timeout_ms: None,
+        context: None,
+    };
+    let sent = match kind {
+        Kind::Cast => rpc::cast(&to, method, &args, &options),
+        Kind::Fanout => rpc::fanout(&to, method, &args, &options),
+    };
+    sent.map_err(|error| match error {
+        rpc::Error::NotGranted(line) => client::Error::NotGranted(line),
+        rpc::Error::Invalid(problem) => client::Error::Invalid(problem),
+        rpc::Error::Unroutable => client::Error::Unroutable,
+        rpc::Error::Unavailable(reason) => client::Error::Unavailable(reason),
+        // Nobody answers what has no reply.
+        rpc::Error::Timeout | rpc::Error::Remote(_) => {
+            client::Error::Unavailable("it took too long".to_owned())
+        }
+    })
 }
 
 pub(crate) fn now() -> SystemTime {

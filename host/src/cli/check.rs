@@ -29,7 +29,8 @@ impl Check {
         let setting_up =
             |error: wasmtime::Error| anyhow::anyhow!("cannot set up WebAssembly: {error:#}");
         let engine = PluginEngine::new().map_err(setting_up)?;
-        let loader = PluginLoader::new(engine, Buckets::default()).map_err(setting_up)?;
+        let loader = PluginLoader::new(engine, Buckets::default(), None);
+        let loader = loader.map_err(setting_up)?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()

@@ -245,9 +245,16 @@ pub struct OutgoingRequest<'a> {
     pub args: &'a RawValue,
     /// An object.
     pub context: &'a RawValue,
-    pub reply_queue: &'a str,
-    pub message_id: &'a str,
+    /// `None` for a cast.
+    pub reply_to: Option<ReplyTo<'a>>,
     pub unique_id: &'a str,
+}
+
+/// Where the reply to a call is to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplyTo<'a> {
+    pub queue: &'a str,
+    pub message_id: &'a str,
 }
 
 impl OutgoingRequest<'_> {
@@ -263,9 +270,11 @@ impl OutgoingRequest<'_> {
         if let Some(version) = self.version {
             message.text("version", version);
         }
-        message.text("_msg_id", self.message_id);
-        message.text("_reply_q", self.reply_queue);
-        message.raw("_timeout", "null");
+        if let Some(ReplyTo { queue, message_id }) = self.reply_to {
+            message.text("_msg_id", message_id);
+            message.text("_reply_q", queue);
+            message.raw("_timeout", "null");
+        }
         message.text("_unique_id", self.unique_id);
         for (key, value) in context.0 {
             message.raw(&format!("{CONTEXT_PREFIX}{key}"), value.get());
@@ -747,8 +756,10 @@ mod tests {
             method: "report_state",
             args: &raw(r#"{"time": "now"}"#),
             context: &raw(r#"{"user": null}"#),
-            reply_queue: "reply_1",
-            message_id: "m",
+            reply_to: Some(ReplyTo {
+                queue: "reply_1",
+                message_id: "m",
+            }),
             unique_id: "u",
         }
         .encode()

@@ -110,6 +110,10 @@ impl Report {
         flag.and_then(Value::as_bool).unwrap_or(false)
     }
 
+    pub(crate) fn has_resource_versions(&self) -> bool {
+        self.resource_versions.is_some()
+    }
+
     /// What is to be stored, and how the agent looks. The agent's own time is never stored.
     pub(crate) fn apply(
         &self,

@@ -7,9 +7,10 @@
 mod agent;
 mod timestamp;
 
+use endpointd_guest::client::{self, Target};
 use endpointd_guest::keyvalue::{self, Bucket};
 use endpointd_guest::{Failure, Result, builtins, call_info, clock, config, endpoint, log};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use time::Duration;
 
 use crate::agent::{Agent, Report, Settings, Status, key};
@@ -40,17 +41,21 @@ impl ReportState {
         let report = Report::read(report, &settings)?;
         let log_heartbeat = report.log_heartbeat();
         let bucket = agents()?;
-        let (status, last_seen) = bucket.update_json(&report.key(), |known: Option<Agent>| {
-            let last_seen = known.as_ref().map(|agent| agent.heartbeat_timestamp);
-            let (agent, status) = report.apply(known, now, &settings);
-            (agent, (status, last_seen))
-        })?;
+        let (status, last_seen, stored) =
+            bucket.update_json(&report.key(), |known: Option<Agent>| {
+                let last_seen = known.as_ref().map(|agent| agent.heartbeat_timestamp);
+                let (agent, status) = report.apply(known, now, &settings);
+                (agent.clone(), (status, last_seen, agent))
+            })?;
         if let (true, Some(last_seen)) = (log_heartbeat, last_seen) {
             let (kind, host) = (&report.agent_type, &report.host);
             let after = now - last_seen;
             log::info(format!(
                 "heartbeat of {kind} on {host} after {after}, sent at {sent_at}"
             ));
+        }
+        if report.has_resource_versions() || status == Status::Revived {
+            tell_resource_versions(&stored);
         }
         Ok(Some(status))
     }
@@ -114,6 +119,23 @@ fn settings() -> Result<Settings> {
         enable_new_agents: config::parsed("enable_new_agents", true)?,
         dhcp_load_type: config::parsed("dhcp_load_type", "networks".to_owned())?,
     })
+}
+
+/// Tells every server which versions of its objects the agent can read, before its report is
+/// answered (agents_db.py: `report_state`). Upstream goes on as well if nobody could be told.
+fn tell_resource_versions(agent: &Agent) {
+    let Some(versions) = &agent.resource_versions else {
+        return;
+    };
+    let to = Target::topic("q-server-resource-versions").version("1.0");
+    let args = json!({
+        "agent_type": agent.agent_type, "agent_host": agent.host, "version_map": versions,
+    });
+    if let Err(error) = client::fanout(&to, "report_agent_resource_versions", &args) {
+        log::warn(format!(
+            "other servers were not told of resource versions: {error}"
+        ));
+    }
 }
 
 /// A missing one is Python's `KeyError`, as upstream reads its keyword arguments from a dict.

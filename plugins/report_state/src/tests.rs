@@ -2,8 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
+use endpointd_guest::client::Kind;
 use endpointd_guest::log::Level;
-use endpointd_guest::testing::{break_bucket, set_config, set_host_started, set_now, take_log};
+use endpointd_guest::testing::{
+    break_bucket, set_config, set_host_started, set_now, take_log, take_sent,
+};
 use endpointd_guest::{Endpoint, Request};
 use serde_json::json;
 
@@ -156,6 +159,41 @@ fn a_report_overwrites_what_upstream_overwrites() {
     let third = stored();
     assert_eq!(third.started_at.to_string(), "2026-11-22T11:05:41.000000");
     assert_eq!(third.availability_zone.as_deref(), Some("az1"));
+}
+
+#[test]
+fn resource_versions_are_told_to_every_server() {
+    set_now(start());
+    let told = || {
+        let sent = take_sent();
+        let sent = sent.into_iter().map(|(kind, to, method, args)| {
+            assert_eq!(kind, Kind::Fanout);
+            assert_eq!(
+                to,
+                Target::topic("q-server-resource-versions").version("1.0")
+            );
+            assert_eq!(method, "report_agent_resource_versions");
+            serde_json::from_str::<Value>(&args).expect("JSON")
+        });
+        sent.collect::<Vec<_>>()
+    };
+    let expected = [json!({
+        "agent_type": "Open vSwitch agent", "agent_host": "node1",
+        "version_map": {"QosPolicy": "1.10"},
+    })];
+    send(&report(), SENT_AT);
+    assert_eq!(told(), expected);
+    let mut later = report();
+    later
+        .as_object_mut()
+        .expect("an object")
+        .remove("resource_versions");
+    send(&later, SENT_AT);
+    assert_eq!(told(), [] as [Value; 0]);
+    // Of a revived agent those that are known.
+    set_now(start() + Duration::from_secs(100));
+    assert_eq!(send(&later, SENT_AT), "\"revived\"");
+    assert_eq!(told(), expected);
 }
 
 #[test]

@@ -19,7 +19,7 @@ struct Reports {
 impl Reports {
     /// With this many seconds until an agent counts as down.
     fn start(agent_down_time: &str) -> Self {
-        let grants = "[grants]\nkeyvalue = [\"agents\"]\n[config]\n";
+        let grants = "[grants]\nkeyvalue = [\"agents\"]\nclient = [\"fanout:q-server-resource-versions\"]\n[config]\n";
         Self::start_with(&format!("{grants}agent_down_time = \"{agent_down_time}\""))
     }
 
@@ -158,13 +158,54 @@ fn c85_a_skewed_clock_at_the_start_is_logged_and_the_report_stored() {
 }
 
 #[test]
+fn c86_resource_versions_are_fanned_out_before_the_reply() {
+    let mut reports = Reports::start("75");
+    // As a neutron-server would listen.
+    let queue = unique("server-resource-versions");
+    let exchange = "q-server-resource-versions_fanout";
+    reports.wire.make_fanout_queue(exchange, &queue);
+    assert_eq!(reports.report(agent(), &now()), "new");
+    // The reply is here: so must the fanout be.
+    let fanout = reports.wire.take(&queue).expect("it was sent before");
+    assert_eq!(fanout.properties.expiration(), &None);
+    let mut message = message_of(&fanout.data);
+    assert_eq!(
+        message["_unique_id"].take().as_str().expect("text").len(),
+        32
+    );
+    let mut expected = captured();
+    expected["method"] = json!("report_agent_resource_versions");
+    expected["version"] = json!("1.0");
+    expected["args"] = json!({
+        "agent_type": "Open vSwitch agent", "agent_host": "node1",
+        "version_map": {"QosPolicy": "1.10", "Trunk": "1.1", "SubPort": "1.0"},
+    });
+    expected["_unique_id"] = Value::Null;
+    expected
+        .as_object_mut()
+        .expect("an object")
+        .remove("_timeout");
+    assert_eq!(
+        message, expected,
+        "with the context of the report, and no key of a call"
+    );
+    // A plugin that was not granted it goes on all the same.
+    let grants = "[grants]\nkeyvalue = [\"agents\"]\nclient = [\"fanout:other\"]";
+    let mut without = Reports::start_with(grants);
+    assert_eq!(without.report(agent(), &now()), "new");
+    let line = without.host.logs("other servers were not told");
+    assert!(line.contains("fanout:q-server-resource-versions"), "{line}");
+}
+
+#[test]
 fn c87_a_server_is_alive_unless_its_store_cannot_be_reached() {
     assert_eq!(
         Reports::start("75").call("has_alive_neutron_server", json!({})),
         true
     );
     // The bucket of the agents is not one that it may open.
-    let mut without = Reports::start_with("[grants]\nkeyvalue = [\"other\"]");
+    let mut without =
+        Reports::start_with("[grants]\nkeyvalue = [\"other\"]\nclient = [\"fanout:x\"]");
     let any = json!({"any": 1});
     assert_eq!(without.call("has_alive_neutron_server", any), false);
     without.host.logs("cannot reach the agents");

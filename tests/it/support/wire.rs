@@ -7,10 +7,10 @@ use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions,
-    ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions,
+    ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer, ExchangeKind};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
@@ -194,6 +194,25 @@ impl Wire {
                 );
                 bound.await.expect("bound");
             }
+        });
+    }
+
+    /// Makes a queue that nobody consumes, bound to the fanout exchange of a topic.
+    pub(crate) fn make_fanout_queue(&self, exchange: &str, queue: &str) {
+        self.make_queue("", queue);
+        self.with_channel(async |channel| {
+            let options = ExchangeDeclareOptions {
+                auto_delete: true,
+                ..ExchangeDeclareOptions::default()
+            };
+            let table = FieldTable::default;
+            let kind = ExchangeKind::Fanout;
+            let made = channel.exchange_declare(exchange.into(), kind, options, table());
+            made.await.expect("made");
+            let options = QueueBindOptions::default();
+            let bound =
+                channel.queue_bind(queue.into(), exchange.into(), "".into(), options, table());
+            bound.await.expect("bound");
         });
     }
 
