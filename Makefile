@@ -7,7 +7,7 @@ BROKER ?= memory
 # Scripts and tests look for what was built in target/.
 unexport CARGO_TARGET_DIR
 
-.PHONY: help build plugins demo test conformance docs lint format setup setup-rabbitmq setup-peers
+.PHONY: help build plugins demo test conformance docs lint fuzz format setup setup-rabbitmq setup-peers setup-fuzz
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -35,6 +35,9 @@ lint: ## Check formatting and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 
+fuzz: setup-fuzz ## Fuzz the parsers for a minute each
+	@scripts/fuzz.sh 60
+
 format: ## Format the code
 	$(CARGO) fmt --all
 
@@ -45,3 +48,6 @@ setup-rabbitmq:
 
 setup-peers:
 	@scripts/setup-peers.sh
+
+setup-fuzz:
+	@scripts/setup-fuzz.sh

@@ -1,6 +1,7 @@
 #!/bin/sh
 # rabbitmq-node.sh FOLDER PORT [DIST-PORT]: runs a private RabbitMQ node in the foreground, with all
-# that it writes in FOLDER. End it with a signal; FOLDER/pid has the server's process id.
+# that it writes in FOLDER. End it with a signal; FOLDER/pid has the server's process id. Lines of
+# FOLDER/extra.conf, if it is there, are added to its configuration.
 set -eu
 if [ $# -lt 2 ]; then
     echo "usage: scripts/rabbitmq-node.sh FOLDER PORT [DIST-PORT]" >&2
@@ -15,6 +16,7 @@ echo '[].' >"$folder/enabled_plugins"
 # A node reserves memory by what the machine has; its neighbours here need theirs.
 printf 'loopback_users = none\nvm_memory_high_watermark.absolute = 1GB\ndisk_free_limit.absolute = 50MB\n' \
     >"$folder/rabbitmq.conf"
+[ ! -f "$folder/extra.conf" ] || cat "$folder/extra.conf" >>"$folder/rabbitmq.conf"
 
 export HOME="$folder" # The cookie is kept there.
 export RABBITMQ_NODENAME="endpointd-$port@localhost"

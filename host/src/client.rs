@@ -15,6 +15,7 @@ use self::reply_waiter::{NoReply, ReplyWaiter};
 use crate::outbound::{Cast, Outbound, OutboundError, Recipients};
 use crate::protocol::envelope::{OutgoingRequest, RemoteFailure, ReplyTo};
 use crate::protocol::json::Json;
+use crate::telemetry::trace::{self, Sending};
 use crate::transport::{Destination, Outgoing, Transport, TransportError};
 
 /// Calls methods of other servers, or of this one.
@@ -58,6 +59,24 @@ pub enum CallError {
     Transport(TransportError),
 }
 
+/// What of its trace goes with a message.
+fn entries(sending: &Option<Sending>) -> &[(String, String)] {
+    sending.as_ref().map_or(&[], |sending| &sending.entries)
+}
+
+impl CallError {
+    /// What it is, without what the other side said: that may be anything.
+    fn kind(&self) -> &str {
+        match self {
+            Self::Remote(failure) => &failure.class,
+            Self::TimedOut(_) => "no reply in time",
+            Self::NoServer(_) => "no server listens there",
+            Self::Context(_) => "the context is no object",
+            Self::NoReply(_) | Self::Transport(_) => "not sent",
+        }
+    }
+}
+
 impl RpcClient {
     /// A client whose messages go through `exchange`, if they name no other.
     pub fn new(transport: Arc<dyn Transport>, exchange: String) -> Self {
@@ -77,6 +96,13 @@ impl RpcClient {
     pub async fn call(&self, call: RpcCall<'_>) -> Result<Json, CallError> {
         let deadline = Instant::now() + call.timeout;
         let timed_out = || CallError::TimedOut(call.timeout);
+        let sending = trace::sending(
+            "call",
+            call.topic,
+            call.namespace,
+            call.method,
+            call.context.get(),
+        );
         let calling = async {
             let message_id = Uuid::new_v4().simple().to_string();
             let waiting = self.replies.register(&message_id).await?;
@@ -86,6 +112,7 @@ impl RpcClient {
                 method: call.method,
                 args: call.args,
                 context: call.context,
+                trace: entries(&sending),
                 reply_to: Some(ReplyTo {
                     queue: waiting.reply_queue,
                     message_id: &message_id,
@@ -114,21 +141,37 @@ impl RpcClient {
                 })?;
             waiting.reply().await?.map_err(CallError::Remote)
         };
-        timeout_at(deadline.into(), calling)
+        let outcome = timeout_at(deadline.into(), calling)
             .await
-            .unwrap_or_else(|_| Err(timed_out()))
+            .unwrap_or_else(|_| Err(timed_out()));
+        if let (Some(sending), Err(error)) = (&sending, &outcome) {
+            sending.failed(error.kind().to_owned());
+        }
+        outcome
     }
 }
 
 #[async_trait]
 impl Outbound for RpcClient {
     async fn cast(&self, cast: Cast<'_>) -> Result<(), OutboundError> {
+        let operation = match cast.to {
+            Recipients::All => "fanout",
+            Recipients::Any | Recipients::Server(_) => "cast",
+        };
+        let sending = trace::sending(
+            operation,
+            cast.topic,
+            cast.namespace,
+            cast.method,
+            cast.context.get(),
+        );
         let body = OutgoingRequest {
             namespace: cast.namespace,
             version: cast.version,
             method: cast.method,
             args: cast.args,
             context: cast.context,
+            trace: entries(&sending),
             reply_to: None,
             unique_id: &Uuid::new_v4().simple().to_string(),
         }

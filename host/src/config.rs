@@ -16,7 +16,7 @@ use toml::{Table, Value};
 use self::oslo_options::OsloConfigError;
 use crate::document::{self, DocumentError};
 use crate::keyvalue::{BucketConfig, BucketName};
-use crate::telemetry::LogFormat;
+use crate::telemetry::{LogFormat, trace};
 use crate::transport::amqp::options::{self, InvalidOption};
 use crate::transport::url::{InvalidUrl, RabbitUrl, TransportUrl};
 
@@ -60,6 +60,7 @@ pub struct Config {
     /// `text` or `json`.
     pub log_format: LogFormat,
     pub admin: AdminConfig,
+    pub tracing: trace::Config,
     pub rabbit: options::Config,
     pub keyvalue: BTreeMap<BucketName, BucketConfig>,
 }
@@ -101,6 +102,7 @@ impl Default for Config {
             log: telemetry.log,
             log_format: telemetry.log_format,
             admin: AdminConfig::default(),
+            tracing: trace::Config::default(),
             rabbit: options::Config::default(),
             keyvalue: BTreeMap::new(),
         }
@@ -133,7 +135,7 @@ pub enum ConfigError {
     },
     #[error(transparent)]
     Url(#[from] InvalidUrl),
-    #[error("`transport_url`, after `?`: {0}")]
+    #[error("`transport_url` with [rabbit]: {0}")]
     UrlOption(InvalidOption),
     #[error("[rabbit]: {0}")]
     Rabbit(InvalidOption),
@@ -198,7 +200,12 @@ impl Config {
         let texts = url.options.iter().map(|(name, text)| (&**name, &**text));
         let options = self.rabbit.with_texts(texts);
         let options = options.map_err(ConfigError::UrlOption)?;
-        options.check().map_err(ConfigError::Rabbit)?;
+        // Together they are judged where the last word on them stands.
+        let place = match url.options.is_empty() {
+            true => ConfigError::Rabbit,
+            false => ConfigError::UrlOption,
+        };
+        options.check().map_err(place)?;
         Ok(options)
     }
 

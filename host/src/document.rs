@@ -75,15 +75,15 @@ fn explain(error: &toml::de::Error, text: Option<&str>) -> String {
     }
 }
 
-/// serde repeats a text that is wrong where it is, and that may be a URL with a password.
+/// serde repeats a value that is wrong where it is, and that may be a URL with a password.
 fn without_value(message: &str) -> String {
     if message.starts_with("unknown variant `")
         && let Some((_, expected)) = message.rsplit_once("`, expected ")
     {
         return format!("expected {expected}");
     }
-    let problem = message.split_once(": string \"");
-    let expected = message.rsplit_once("\", expected ");
+    let problem = VALUES.iter().find_map(|value| message.split_once(value));
+    let expected = message.rsplit_once(", expected ");
     let message = match (problem, expected) {
         (Some((problem, _)), Some((_, expected))) => format!("{problem}: expected {expected}"),
         _ => message.to_owned(),
@@ -99,10 +99,18 @@ fn without_value(message: &str) -> String {
     }
 }
 
+/// What serde repeats a value after. A text comes first, as it may have any of the others in it.
+const VALUES: &[&str] = &[
+    ": string \"",
+    ": integer `",
+    ": floating point `",
+    ": boolean `",
+];
+
 /// What serde calls things, and what their author calls them.
 const WORDS: &[(&str, &str)] = &[
-    ("expected u16", "expected a whole number"),
-    ("expected u32", "expected a whole number"),
+    ("expected u16", "expected a whole number up to 65535"),
+    ("expected u32", "expected a whole number up to 4294967295"),
     ("expected u64", "expected a whole number"),
     ("expected i32", "expected a whole number"),
     ("expected usize", "expected a whole number"),
@@ -159,7 +167,20 @@ mod tests {
     fn a_wrong_type_names_its_line() {
         check(
             "memory_mib = \"much\"\ntimeout_ms = 2",
-            "line 1: invalid type: expected a whole number",
+            "line 1: invalid type: expected a whole number up to 4294967295",
         );
+    }
+
+    #[test]
+    fn a_number_that_does_not_fit_says_what_does_and_is_not_repeated() {
+        for value in ["-5", "5000000000", "5.5", "true"] {
+            let error = parse::<Sample>(&format!("memory_mib = {value}")).expect_err("wrong");
+            let text = error.to_string();
+            assert!(
+                text.ends_with("expected a whole number up to 4294967295"),
+                "{text}"
+            );
+            assert!(!text.contains(value), "{text}");
+        }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Arguments, results, request contexts and passwords are never logged, at no level.
 
+pub mod trace;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;

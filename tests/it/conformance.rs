@@ -1,14 +1,18 @@
 //! The conformance points, each by a test that begins with its number: what `make conformance`
 //! makes docs/conformance.md of. tests/conformance.toml says what each point demands.
 
+mod connecting;
 mod dispatch;
 mod envelope;
 mod life;
 mod neutron;
+mod oslo_file;
 mod recovery;
 mod reply;
 mod request;
+mod tls;
 mod topology;
+mod url;
 
 use serde_json::{Value, json};
 

@@ -16,6 +16,10 @@ fn tables() -> Vec<(&'static str, String)> {
     vec![
         ("endpointd.toml", rows(&config)),
         ("[admin]", of(&config, "AdminConfig")),
+        (
+            "[tracing]",
+            rows(&schema_of::<endpointd::telemetry::trace::Config>()),
+        ),
         ("[keyvalue.NAME]", of(&config, "BucketConfig")),
         ("[rabbit]", of(&config, "Config")),
         ("plugin.toml", rows(&manifest)),

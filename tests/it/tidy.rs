@@ -193,6 +193,8 @@ fn every_file_opens_with_its_job() {
         "guest-sdk/macros/src",
         "plugins",
         "tests",
+        "fuzz/src",
+        "fuzz/fuzz_targets",
     ];
     for folder in folders {
         for path in sources(&workspace().join(folder)) {

@@ -1,10 +1,11 @@
 """A plain oslo.messaging client, told what to call.
 
-Usage: client.py TRANSPORT_URL EXCHANGE. Reads {"do": "call" | "cast", "topic": ..., "method": ...,
-"args": {...}, and optionally "version", "namespace", "server", "fanout", "timeout", "call_monitor_timeout",
-"context"}.
+Usage: client.py TRANSPORT_URL EXCHANGE [COLLECTOR]. With a collector's URL it sends its spans there.
+Reads {"do": "call" | "cast", "topic": ..., "method": ..., "args": {...}, and optionally "version",
+"namespace", "server", "fanout", "timeout", "call_monitor_timeout", "context"}.
 """
 
+import importlib
 import sys
 
 import oslo_messaging
@@ -16,6 +17,12 @@ from peer import serve
 def main():
     url, exchange = sys.argv[1:3]
     cfg.CONF([])
+    for collector in sys.argv[3:]:
+        # oslo.messaging takes for granted that somebody has loaded this part of the package.
+        importlib.import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+        tracing = "oslo_messaging_tracing"
+        cfg.CONF.set_override("tracing_enabled", True, group=tracing)
+        cfg.CONF.set_override("otel_exporter_otlp_endpoint", collector, group=tracing)
     transport = oslo_messaging.get_rpc_transport(cfg.CONF, url=url)
 
     def prepared(topic, version=None, namespace=None, server=None, fanout=None, timeout=20,

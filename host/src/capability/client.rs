@@ -22,11 +22,11 @@ impl From<OutboundError> for Error {
 }
 
 /// JSON that must be an object, or which text is not.
-fn object(name: &str, text: String) -> Result<Json, Error> {
+fn object(name: &str, text: String) -> Result<Json, String> {
     match json::checked(text) {
         Ok(value) if json::is_object(&value) => Ok(value),
-        Ok(_) => Err(Error::Invalid(format!("`{name}` is no JSON object"))),
-        Err(error) => Err(Error::Invalid(format!("`{name}` is no JSON: {error}"))),
+        Ok(_) => Err(format!("`{name}` is no JSON object")),
+        Err(error) => Err(format!("`{name}` is no JSON: {error}")),
     }
 }
 
@@ -46,9 +46,9 @@ impl HostState {
                 to.topic
             )));
         }
-        let args = object("args", args)?;
+        let args = object("args", args).map_err(Error::Invalid)?;
         let context = match options.context {
-            Some(text) => object("context", text)?,
+            Some(text) => object("context", text).map_err(Error::Invalid)?,
             None => self.call.context.clone(),
         };
         let own_limit = options

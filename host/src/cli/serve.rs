@@ -13,7 +13,7 @@ use tracing::warn;
 use super::call::VIA;
 use crate::app::App;
 use crate::config::{Config, ConfigError, Sources};
-use crate::telemetry;
+use crate::telemetry::{self, trace};
 
 /// Serve the plugins of a folder.
 ///
@@ -50,6 +50,7 @@ impl Serve {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let (config, warnings) = self.load()?;
         telemetry::init(&config.telemetry())?;
+        trace::init(&config.tracing)?;
         for warning in warnings {
             warn!("{warning}");
         }
@@ -61,6 +62,7 @@ impl Serve {
         // What is still running was waited for as long as was allowed.
         workers.shutdown_background();
         io.shutdown_background();
+        trace::finish();
         outcome.map(|()| ExitCode::SUCCESS)
     }
 

@@ -10,24 +10,69 @@ use crate::transport::amqp::options::{self, InvalidOption};
 
 const DEFAULT: &str = "DEFAULT";
 const RABBIT: &str = "oslo_messaging_rabbit";
+const TRACING: &str = "oslo_messaging_tracing";
 
-/// Options of `[DEFAULT]`, each with our key for it. The first that is set counts.
-const OPTIONS: &[(&str, &str, Kind)] = &[
-    ("transport_url", "transport_url", Kind::Url),
-    ("control_exchange", "control_exchange", Kind::Text),
-    ("host", "host", Kind::Text),
+/// Options outside of `[oslo_messaging_rabbit]`: group and name, and our table and key for them. Of
+/// those for one key the first that is set counts.
+const OPTIONS: &[(&str, &str, Option<&str>, &str, Kind)] = &[
+    (DEFAULT, "transport_url", None, "transport_url", Kind::Url),
     (
+        DEFAULT,
+        "control_exchange",
+        None,
+        "control_exchange",
+        Kind::Text,
+    ),
+    (DEFAULT, "host", None, "host", Kind::Text),
+    (
+        DEFAULT,
         "executor_thread_pool_size",
+        None,
         "executor_pool_size",
         Kind::Number,
     ),
-    ("rpc_thread_pool_size", "executor_pool_size", Kind::Number),
     (
+        DEFAULT,
+        "rpc_thread_pool_size",
+        None,
+        "executor_pool_size",
+        Kind::Number,
+    ),
+    (
+        DEFAULT,
         "rpc_response_timeout",
+        None,
         "rpc_response_timeout_s",
         Kind::Number,
     ),
-    ("rpc_ping_enabled", "rpc_ping_enabled", Kind::Boolean),
+    (
+        DEFAULT,
+        "rpc_ping_enabled",
+        None,
+        "rpc_ping_enabled",
+        Kind::Boolean,
+    ),
+    (
+        TRACING,
+        "tracing_enabled",
+        Some("tracing"),
+        "tracing_enabled",
+        Kind::Boolean,
+    ),
+    (
+        TRACING,
+        "tracing_service_name",
+        Some("tracing"),
+        "tracing_service_name",
+        Kind::Text,
+    ),
+    (
+        TRACING,
+        "otel_exporter_otlp_endpoint",
+        Some("tracing"),
+        "otel_exporter_otlp_endpoint",
+        Kind::Text,
+    ),
 ];
 
 #[derive(Clone, Copy)]
@@ -48,7 +93,7 @@ pub enum OsloConfigError {
     },
     #[error("{0}")]
     File(InvalidOsloFile),
-    #[error("{place}: `{option}` of [{DEFAULT}] needs {needs}")]
+    #[error("{place}: `{option}` needs {needs}")]
     Value {
         place: String,
         option: &'static str,
@@ -82,18 +127,23 @@ pub(super) fn read(paths: &[PathBuf]) -> Result<(Table, Vec<String>), OsloConfig
         file.read(&path.display().to_string(), &text)?;
     }
     let mut table = Table::new();
-    for (option, key, kind) in OPTIONS {
-        let text = file.get(DEFAULT, option)?;
-        if let Some(text) = text.filter(|text| !text.is_empty())
-            && !table.contains_key(*key)
-        {
-            let value = value(&text, *kind).map_err(|needs| OsloConfigError::Value {
-                place: file.origin_of(DEFAULT, option).unwrap_or_default(),
-                option,
-                needs,
-            })?;
-            table.insert((*key).to_owned(), value);
-        }
+    for (group, option, within, key, kind) in OPTIONS {
+        let Some(text) = file.get(group, option)?.filter(|text| !text.is_empty()) else {
+            continue;
+        };
+        let value = value(&text, *kind).map_err(|needs| OsloConfigError::Value {
+            place: file.origin_of(group, option).unwrap_or_default(),
+            option,
+            needs,
+        })?;
+        let table = match within {
+            None => &mut table,
+            Some(name) => {
+                let inner = table.entry(*name).or_insert_with(|| Table::new().into());
+                inner.as_table_mut().expect("only tables have these names")
+            }
+        };
+        table.entry(*key).or_insert(value);
     }
     let mut notes = Vec::new();
     let mut rabbit = Table::new();
@@ -172,7 +222,7 @@ mod tests {
         );
         assert!(!error.contains("hidden"), "{error}");
         let error = refused("[DEFAULT]\n\nrpc_response_timeout = soon\n");
-        let expected = "neutron.conf line 3: `rpc_response_timeout` of [DEFAULT] needs a whole";
+        let expected = "neutron.conf line 3: `rpc_response_timeout` needs a whole";
         assert!(error.contains(expected), "{error}");
         refused("[oslo_messaging_rabbit]\nssl_enforce_fips_mode = true\n");
     }

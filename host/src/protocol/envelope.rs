@@ -245,6 +245,8 @@ pub struct OutgoingRequest<'a> {
     pub args: &'a RawValue,
     /// An object.
     pub context: &'a RawValue,
+    /// What stands in the context instead of its entries of these names.
+    pub trace: &'a [(String, String)],
     /// `None` for a cast.
     pub reply_to: Option<ReplyTo<'a>>,
     pub unique_id: &'a str,
@@ -276,8 +278,14 @@ impl OutgoingRequest<'_> {
             message.raw("_timeout", "null");
         }
         message.text("_unique_id", self.unique_id);
+        let is_trace = |key: &str| self.trace.iter().any(|(name, _)| name == key);
         for (key, value) in context.0 {
-            message.raw(&format!("{CONTEXT_PREFIX}{key}"), value.get());
+            if !is_trace(&key) {
+                message.raw(&format!("{CONTEXT_PREFIX}{key}"), value.get());
+            }
+        }
+        for (key, text) in self.trace {
+            message.text(&format!("{CONTEXT_PREFIX}{key}"), text);
         }
         Ok(seal(&message.finish()))
     }
@@ -525,6 +533,9 @@ fn version(value: &RawValue) -> RequestedVersion {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn enveloped(message: &str) -> Vec<u8> {
@@ -756,6 +767,7 @@ mod tests {
             method: "report_state",
             args: &raw(r#"{"time": "now"}"#),
             context: &raw(r#"{"user": null}"#),
+            trace: &[("user".to_owned(), "\"v".to_owned())],
             reply_to: Some(ReplyTo {
                 queue: "reply_1",
                 message_id: "m",
@@ -767,8 +779,160 @@ mod tests {
         let request: Request = decode(&body).expect("a request");
         assert_eq!(request.namespace, Namespace::Null);
         assert_eq!(request.version, RequestedVersion::Text("1.4".into()));
-        assert_eq!(request.context.get(), r#"{"user": null}"#);
+        assert_eq!(request.context.get(), r#"{"user": "\"v"}"#);
         assert_eq!(request.reply_to.expect("a call").queue, "reply_1");
         assert_eq!(request.unique_id.as_deref(), Some("u"));
+    }
+
+    /// Text that is JSON in places.
+    fn nearly_json() -> impl Strategy<Value = String> {
+        let pieces = [
+            "{",
+            "}",
+            "[",
+            "]",
+            ":",
+            ",",
+            "\"",
+            "\\",
+            "\\\"",
+            "\\u00e9",
+            "\\ud83d",
+            "é",
+            " ",
+            "\n",
+            "\u{feff}",
+            "null",
+            "true",
+            "0",
+            "-1",
+            "1e999",
+            "1.50",
+            "NaN",
+            "-Infinity",
+            "Infinity",
+            "-",
+            "N",
+            "I",
+            "\"oslo.version\": \"2.0\", ",
+            "\"oslo.message\": ",
+            "\"method\": ",
+            "\"args\": ",
+            "\"_msg_id\": ",
+            "\"_reply_q\": ",
+            "\"_timeout\": ",
+            "\"version\": ",
+            "\"_context_a\": ",
+            "\"result\": ",
+            "\"failure\": ",
+            "\"ending\": ",
+            "\"{}\"",
+            "\"{\\\"a\\\": NaN}\"",
+        ];
+        vec(proptest::sample::select(pieces.to_vec()), 0..30).prop_map(|pieces| pieces.concat())
+    }
+
+    fn any_body() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            any::<Vec<u8>>(),
+            nearly_json().prop_map(String::into_bytes),
+            nearly_json().prop_map(|text| format!("{{{text}}}").into_bytes()),
+            nearly_json().prop_map(|text| seal(&format!("{{{text}}}"))),
+        ]
+    }
+
+    /// White space, as it may stand between the parts of JSON.
+    fn any_space() -> impl Strategy<Value = String> {
+        "[ \t\r\n]{0,2}"
+    }
+
+    /// A string as one of the many texts that stand for it.
+    fn any_string() -> impl Strategy<Value = String> {
+        let character = prop_oneof![
+            any::<char>().prop_map(|c| {
+                let quoted = json::quote(&c.to_string());
+                quoted[1..quoted.len() - 1].to_owned()
+            }),
+            Just("\\\"".to_owned()),
+            any::<u8>().prop_map(|code| format!("\\u00{code:02X}")),
+            Just("\\ud83d\\uDE00".to_owned()),
+            Just("\\/".to_owned()),
+        ];
+        vec(character, 0..8).prop_map(|text| {
+            let text = text.concat();
+            format!("\"{text}\"")
+        })
+    }
+
+    fn any_object(value: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
+        let entry = (
+            any_space(),
+            any_string(),
+            any_space(),
+            any_space(),
+            value,
+            any_space(),
+        );
+        let entry = entry.prop_map(|(a, key, b, c, value, d)| format!("{a}{key}{b}:{c}{value}{d}"));
+        vec(entry, 0..5).prop_map(|entries| format!("{{{}}}", entries.join(",")))
+    }
+
+    fn any_json_object() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            Just("null".to_owned()),
+            Just("true".to_owned()),
+            "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?",
+            any_string(),
+        ];
+        let value = leaf.prop_recursive(4, 20, 5, |inner| {
+            prop_oneof![
+                vec((any_space(), inner.clone(), any_space()), 0..5).prop_map(|items| {
+                    let items: Vec<_> = items.into_iter().map(|(a, b, c)| a + &b + &c).collect();
+                    format!("[{}]", items.join(","))
+                }),
+                any_object(inner),
+            ]
+        });
+        any_object(value)
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_is_too_odd_to_be_read_or_rejected(body in any_body()) {
+            let _ = decode::<Request>(&body);
+            let _ = decode::<Reply>(&body);
+        }
+
+        #[test]
+        fn arguments_travel_as_the_text_they_are(
+            args in any_json_object(),
+            method in any::<String>(),
+            version in any::<Option<String>>(),
+        ) {
+            let raw = RawValue::from_string(args.clone()).expect("JSON");
+            let outgoing = OutgoingRequest {
+                namespace: version.as_deref(),
+                version: version.as_deref(),
+                method: &method,
+                args: &raw,
+                context: &json::empty_object(),
+                trace: &[],
+                reply_to: Some(ReplyTo {
+                    queue: "reply_1",
+                    message_id: "m",
+                }),
+                unique_id: "u",
+            };
+            let request: Request = decode(&outgoing.encode().expect("a body")).expect("a request");
+            let read = request.args.expect("an object");
+            prop_assert_eq!(read.get(), args);
+            prop_assert_eq!(request.method, Some(method));
+            let (namespace, expected) = match version {
+                Some(text) => (Namespace::Named(text.clone()), text),
+                None => (Namespace::Null, "1.0".to_owned()),
+            };
+            prop_assert_eq!(request.namespace, namespace);
+            prop_assert_eq!(request.version, RequestedVersion::Text(expected));
+        }
     }
 }

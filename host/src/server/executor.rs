@@ -22,6 +22,7 @@ use crate::protocol::envelope::{Namespace, ReplyAddress, Request, encode_heartbe
 use crate::protocol::failure::Failure;
 use crate::protocol::json::Json;
 use crate::protocol::target::RequestedVersion;
+use crate::telemetry::trace;
 use crate::transport::{Accepted, Destination, Incoming, Outgoing, Transport, TransportError};
 
 /// How long a reply may take to be sent while the broker is lost.
@@ -125,7 +126,11 @@ impl Executor {
                 self.reply(address, &outcome, job.place).await;
             }
         };
-        answering.instrument(span).await;
+        let message_id = request.reply_to.as_ref();
+        let message_id = message_id.map(|address| address.message_id.get().trim_matches('"'));
+        let received =
+            trace::received(request.method.as_deref(), message_id, request.context.get());
+        trace::within(received, answering).instrument(span).await;
     }
 
     /// Has the request answered; a caller with a call monitor hears meanwhile that it is.

@@ -89,7 +89,10 @@ impl fmt::Display for TransportUrl {
 /// Why a URL was refused. The text never repeats the URL, which may hold a password.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub enum InvalidUrl {
-    #[error("`transport_url` has no `://`: write rabbit://USER:PASSWORD@HOST:PORT/ or memory://")]
+    #[error(
+        "`transport_url` begins with no driver and `://`: write rabbit://USER:PASSWORD@HOST:PORT/ \
+         or memory://"
+    )]
     NoScheme,
     #[error("`transport_url` names the driver `{0}`: endpointd speaks `rabbit` and `memory`")]
     UnknownDriver(String),
@@ -125,6 +128,13 @@ impl FromStr for TransportUrl {
             "memory" if rest.trim_matches('/').is_empty() => Ok(Self::Memory),
             "memory" => Err(InvalidUrl::MemoryWithHost),
             "rabbit" => rabbit(rest).map(Self::Rabbit),
+            // What is no name is not repeated: it may be a login in front of a later `://`.
+            _ if !driver
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '_') =>
+            {
+                Err(InvalidUrl::NoScheme)
+            }
             _ => Err(InvalidUrl::UnknownDriver(driver.to_owned())),
         }
     }
@@ -199,9 +209,9 @@ fn host(item: &str) -> Result<Host, InvalidUrl> {
             None => (address, None),
         },
     };
-    match name {
+    match decode(name)?.as_str() {
         "" | "localhost" => {}
-        name => host.name = decode(name)?,
+        name => host.name = name.to_owned(),
     }
     if let Some(port) = port {
         host.port = port.parse().map_err(|_| InvalidUrl::Port)?;
@@ -220,6 +230,10 @@ fn decode(text: &str) -> Result<String, InvalidUrl> {
 
 #[cfg(test)]
 mod tests {
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     /// `hosts` as `user:password@host:port`, joined with spaces.
@@ -307,6 +321,7 @@ mod tests {
     #[test]
     fn what_cannot_be_honoured_is_refused() {
         check_refused("localhost", InvalidUrl::NoScheme);
+        check_refused("u:p@h1,rabbit://h2", InvalidUrl::NoScheme);
         check_refused("kombu://h", InvalidUrl::UnknownDriver("kombu".into()));
         check_refused("rabbit://h:", InvalidUrl::Port);
         check_refused("rabbit://h:99999", InvalidUrl::Port);
@@ -332,6 +347,92 @@ mod tests {
             if let Err(error) = url.parse::<TransportUrl>() {
                 let text = format!("{error} {error:?}");
                 assert!(!text.contains("hid") && !text.contains("den@"), "{text}");
+            }
+        }
+    }
+
+    /// What users may be called and passwords may be; 240 bytes at most.
+    fn any_text() -> impl Strategy<Value = String> {
+        vec(any::<char>(), 0..60).prop_map(String::from_iter)
+    }
+
+    fn any_host() -> impl Strategy<Value = Host> {
+        let name = prop_oneof![
+            "[a-z0-9]{1,10}(\\.[a-z0-9-]{1,10}){0,3}",
+            any::<std::net::Ipv6Addr>().prop_map(|address| address.to_string()),
+        ];
+        let host = (name, any::<u16>(), any_text(), any_text());
+        host.prop_map(|(name, port, user, password)| Host {
+            name,
+            port,
+            user,
+            password,
+        })
+    }
+
+    fn encoded(text: &str) -> String {
+        utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+    }
+
+    /// A login in which everything that separates parts of a URL may stand as it is, and letters
+    /// that no message has.
+    fn any_secret() -> impl Strategy<Value = String> {
+        let pieces = [
+            "zqx", "ZQX", "ψωξ", "%CF%88", "zqx=zqx", "@", ":", "/", "//", "://", "?", "#", ",",
+            "[", "]", "%", "%zq", "%ff", "&", "=", "+", "1", " ", "\n",
+        ];
+        vec(proptest::sample::select(pieces.to_vec()), 1..12).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_percent_encoded_is_read_back(
+            hosts in vec(any_host(), 1..5),
+            virtual_host in any_text(),
+        ) {
+            let list: Vec<_> = hosts
+                .iter()
+                .map(|host| {
+                    let (user, password) = (encoded(&host.user), encoded(&host.password));
+                    format!("{user}:{password}@{}", host.address())
+                })
+                .collect();
+            let url = format!("rabbit://{}/{}", list.join(","), encoded(&virtual_host));
+            let expected = RabbitUrl {
+                hosts,
+                virtual_host: match &*virtual_host {
+                    "" => "/".to_owned(),
+                    _ => virtual_host,
+                },
+                options: Vec::new(),
+            };
+            prop_assert_eq!(url.parse::<TransportUrl>(), Ok(TransportUrl::Rabbit(expected)));
+        }
+
+        #[test]
+        fn no_text_is_too_odd_to_be_read_or_refused(
+            start in prop_oneof![Just(""), Just("rabbit://"), Just("memory://")],
+            rest in prop_oneof![any_text(), any_secret()],
+        ) {
+            if let Ok(TransportUrl::Rabbit(url)) = format!("{start}{rest}").parse() {
+                prop_assert!(!url.hosts.is_empty());
+                prop_assert!(!url.virtual_host.is_empty());
+            }
+        }
+
+        #[test]
+        fn no_error_repeats_anything_of_a_login(
+            start in proptest::sample::select(vec!["rabbit://", "amqp://", "memory://", "rabbit:", "rabbit:/"]),
+            user in any_secret(),
+            password in any_secret(),
+            end in proptest::sample::select(vec!["h", "h:5672/v", "h1,rabbit://a:b@h2/v", "h?ssl=1", "[::1"]),
+        ) {
+            let url = format!("{start}{user}:{password}@{end}");
+            if let Err(error) = url.parse::<TransportUrl>() {
+                let text = format!("{error} {error:?}").to_lowercase();
+                for piece in ["zq", "ψ", "ω", "ξ", "cf%", "%cf", "%zq"] {
+                    prop_assert!(!text.contains(piece), "{}: {}", url, text);
+                }
             }
         }
     }

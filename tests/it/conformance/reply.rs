@@ -141,7 +141,7 @@ fn c45_a_failure_is_a_text_of_json_with_six_keys() {
     };
     assert_eq!(
         keys(&failure),
-        ["class", "module", "message", "tb", "args", "kwargs"]
+        ["args", "class", "kwargs", "message", "module", "tb"]
     );
     assert_eq!(failure["class"], "Gone");
     assert_eq!(failure["module"], "some.module");

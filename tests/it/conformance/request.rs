@@ -2,9 +2,15 @@
 
 use std::time::Duration;
 
+use opentelemetry_proto::tonic::common::v1::any_value::Value as AnyValue;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde_json::{Value, json};
 
 use super::Served;
+use crate::support::collector::Collector;
+use crate::support::peer::Peer;
+use crate::support::rabbit;
 
 #[test]
 fn c31_a_message_id_that_is_nothing_gets_no_reply() {
@@ -45,6 +51,81 @@ fn c33_the_context_has_every_entry_but_the_transports() {
     let expected =
         json!({"user": "u", "roles": ["a", "é"], "nothing": null, "": 0, "_context_x": 1});
     assert_eq!(reply["result"], expected);
+}
+
+#[test]
+fn c34_the_span_of_a_request_is_a_child_of_the_callers() {
+    let collector = Collector::start();
+    let settings = format!(
+        "[tracing]\ntracing_enabled = true\notel_exporter_otlp_endpoint = \"{}\"\n",
+        collector.endpoint()
+    );
+    let mut served = Served::start_with(&settings);
+    let url = rabbit::shared().url();
+    let endpoint = collector.endpoint();
+    let mut client = Peer::start("client.py", &[&url, "neutron", &endpoint]);
+    let context = client.result(json!({
+        "do": "call", "topic": served.topic, "method": "context", "args": {},
+        "context": {"request_id": "req-1"},
+    }));
+    let traceparent = context["traceparent"]
+        .as_str()
+        .expect("it travels in the context");
+    assert_eq!(traceparent.len(), 55, "{traceparent}");
+    let hex = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
+    let sent = collector.span(&format!("{}.context", served.topic));
+    assert_eq!(traceparent[3..35], hex(&sent.trace_id));
+    assert_eq!(traceparent[36..52], hex(&sent.span_id));
+    // What we send goes with a trace of its own.
+    let call = json!({"topic": served.topic, "method": "which", "version": "1.4"});
+    assert_eq!(served.host.call_with(call)["result"], "null 1.4");
+    assert_eq!(
+        served.call(json!({"method": "nosuch"}))["result"],
+        Value::Null
+    );
+    served.host.terminate();
+    assert!(
+        served.host.wait().success(),
+        "it sends the rest when it ends"
+    );
+
+    let received = collector.span("context receive");
+    assert_eq!(received.trace_id, sent.trace_id);
+    assert_eq!(received.parent_span_id, sent.span_id);
+    assert_eq!(received.kind, SpanKind::Consumer as i32);
+    let attribute = |span: &Span, name: &str| {
+        let found = span
+            .attributes
+            .iter()
+            .find(|attribute| attribute.key == name);
+        let value = found.and_then(|attribute| attribute.value.clone()?.value);
+        match value {
+            Some(AnyValue::StringValue(text)) => text,
+            other => panic!("{name}: {other:?}"),
+        }
+    };
+    assert_eq!(attribute(&received, "messaging.system"), "rabbitmq");
+    assert_eq!(attribute(&received, "messaging.operation"), "receive");
+    assert_eq!(attribute(&received, "rpc.method"), "context");
+    assert_eq!(attribute(&received, "openstack.request_id"), "req-1");
+    assert_eq!(attribute(&received, "messaging.message.id").len(), 32);
+
+    let sent = collector.span(&format!("{}.which", served.topic));
+    assert_eq!(sent.kind, SpanKind::Producer as i32);
+    assert_eq!(attribute(&sent, "messaging.operation"), "call");
+    let received = collector.span("which receive");
+    assert_eq!(received.parent_span_id, sent.span_id);
+    assert_eq!(received.trace_id, sent.trace_id);
+    // A caller that traces nothing.
+    assert_eq!(
+        collector.span("nosuch receive").parent_span_id,
+        [] as [u8; 0]
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,8 @@ pub(crate) struct Setup {
     tables: String,
     admin: String,
     topics: BTreeSet<String>,
+    arguments: Vec<String>,
+    variables: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -27,13 +29,22 @@ impl Setup {
 
     /// With a server name of its own, where there are several.
     pub(crate) fn named(transport_url: &str, host: &str) -> Self {
+        Self::without_url().settings(&format!(
+            "transport_url = \"{transport_url}\"\nhost = \"{host}\""
+        ))
+    }
+
+    /// With neither broker nor server name in endpointd.toml.
+    pub(crate) fn without_url() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join("plugins")).expect("a folder");
         Self {
-            settings: format!("transport_url = \"{transport_url}\"\nhost = \"{host}\"\n"),
+            settings: String::new(),
             tables: String::new(),
             admin: format!("127.0.0.1:{}", free_port()),
             topics: BTreeSet::new(),
+            arguments: Vec::new(),
+            variables: Vec::new(),
             folder,
         }
     }
@@ -71,6 +82,19 @@ impl Setup {
         )
     }
 
+    /// Further arguments of `endpointd serve`, which runs in the host's folder.
+    pub(crate) fn arguments(mut self, arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().copied().map(str::to_owned);
+        self.arguments.extend(arguments);
+        self
+    }
+
+    /// A variable of its environment.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Where the admin listener is to be, instead of on a free port.
     pub(crate) fn admin(mut self, address: &str) -> Self {
         self.admin = address.to_owned();
@@ -87,61 +111,79 @@ impl Setup {
 
     /// Starts the host and waits for its ready lines.
     pub(crate) fn start(self) -> Host {
+        let mut host = self.launch();
+        host.becomes_ready();
+        host
+    }
+
+    /// Starts the host and waits for nothing: it may never be ready.
+    pub(crate) fn launch(self) -> Host {
+        self.write();
         let mut host = Host {
             process: None,
-            topics: self.topics.len(),
-            folder: self.write(),
+            setup: self,
         };
-        host.start();
+        host.launch();
         host
     }
 
     /// Starts the host and waits for its end.
     pub(crate) fn run_to_end(self) -> Output {
-        let folder = self.write();
-        serve(folder.path()).output().expect("the host runs")
+        self.write();
+        self.serve().output().expect("the host runs")
     }
 
-    fn write(self) -> TempDir {
+    fn write(&self) {
         let admin = format!("[admin]\nlisten = \"{}\"\n", self.admin);
         let text = format!("{}{admin}{}", self.settings, self.tables);
         std::fs::write(self.folder.path().join("endpointd.toml"), text).expect("a file");
-        self.folder
     }
-}
 
-fn serve(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_endpointd"));
-    command
-        .arg("serve")
-        .current_dir(folder)
-        .stdin(Stdio::null());
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ENDPOINTD_")) {
-        command.env_remove(name);
+    fn serve(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_endpointd"));
+        command
+            .arg("serve")
+            .args(&self.arguments)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null());
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ENDPOINTD_")) {
+            command.env_remove(name);
+        }
+        command.envs(self.variables.iter().cloned());
+        command
     }
-    command
 }
 
 pub(crate) struct Host {
     process: Option<Child>,
-    topics: usize,
-    folder: TempDir,
+    setup: Setup,
 }
 
 impl Host {
     /// Starts it again, in its folder as it is.
     pub(crate) fn start(&mut self) {
+        self.launch();
+        self.becomes_ready();
+    }
+
+    fn launch(&mut self) {
         let output = File::create(self.path("output")).expect("a file");
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.path("log"));
-        let process = serve(self.folder.path())
+        let mut command = self.setup.serve();
+        let process = command
             .stdout(output)
             .stderr(log.expect("a file"))
             .spawn()
             .expect("the host starts");
         self.process = Some(process);
+    }
+
+    /// Waits for its ready lines.
+    #[track_caller]
+    pub(crate) fn becomes_ready(&mut self) {
         eventually("the host is ready", || {
             let running = self.process.as_mut().expect("started").try_wait();
             assert!(
@@ -149,7 +191,7 @@ impl Host {
                 "the host ended: {}",
                 self.log()
             );
-            (self.ready_lines().len() >= self.topics).then_some(())
+            (self.ready_lines().len() >= self.setup.topics.len()).then_some(())
         });
     }
 
@@ -166,7 +208,12 @@ impl Host {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.setup.folder.path().join(name)
+    }
+
+    /// Its process id, by which the broker knows its connections.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.as_ref().expect("running").id()
     }
 
     /// Asks for an orderly stop.
@@ -180,7 +227,7 @@ impl Host {
     }
 
     fn signal(&self, signal: &str) {
-        let pid = self.process.as_ref().expect("running").id().to_string();
+        let pid = self.id().to_string();
         let sent = Command::new("kill").args([signal, &pid]).status();
         assert!(sent.expect("kill runs").success());
     }
@@ -191,6 +238,13 @@ impl Host {
             .expect("running")
             .wait()
             .expect("it ends")
+    }
+
+    /// Waits for an end that it finds by itself.
+    #[track_caller]
+    pub(crate) fn ends(&mut self) -> ExitStatus {
+        let process = self.process.as_mut().expect("running");
+        eventually("the host ends", || process.try_wait().expect("asked"))
     }
 
     pub(crate) fn admin_url(&self) -> String {

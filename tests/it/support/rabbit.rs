@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
@@ -27,10 +27,16 @@ pub(crate) fn shared() -> &'static Rabbit {
 impl Rabbit {
     /// Starts a node with no data and waits until it takes connections.
     pub(crate) fn start() -> Self {
-        let port = free_port();
+        Self::start_with(free_port(), |_| String::new())
+    }
+
+    /// The same on a certain port, with lines for rabbitmq.conf. They may be about files, which are
+    /// put into the folder that `configure` is given.
+    pub(crate) fn start_with(port: u16, configure: impl FnOnce(&Path) -> String) -> Self {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("rabbit-{port}"));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join("extra.conf"), configure(&folder)).expect("a file");
         let mut rabbit = Self {
             folder,
             port,
@@ -116,6 +122,8 @@ impl Rabbit {
             .args(["-c", script, "rabbitmqctl", "-q", "-n"])
             .arg(format!("endpointd-{}@localhost", self.port))
             .args(arguments)
+            // Names on its command line are UTF-8, whatever the tests were started with.
+            .env("LC_ALL", "C.UTF-8")
             .env("HOME", &self.folder);
         command
     }

@@ -23,7 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::options::{Config, FailoverStrategy, LoginMethod};
-use super::socket::{self, Closer, Socket, SocketError};
+use super::socket::{self, Closer, Socket, SocketError, WantsTls};
 use super::tls;
 use crate::transport::TransportError;
 use crate::transport::url::{Host, RabbitUrl};
@@ -268,9 +268,14 @@ impl Connection {
             format!("RabbitMQ at {address} ({})", self.purpose),
             Arc::clone(&self.is_open),
         );
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the connection owns it, and ends it"
+        )]
+        let watch = self.io.spawn(watch);
         Ok(Live {
             connection,
-            watch: AbortOnDropHandle::new(self.io.spawn(watch)),
+            watch: AbortOnDropHandle::new(watch),
             _closer: closer,
         })
     }
@@ -331,12 +336,16 @@ fn failed(host: &Host, why: &str) -> DialError {
 
 /// What a failure of TLS means; `None` where it is another one, or says nothing.
 fn explain_tls(host: &Host, error: &std::io::Error) -> Option<DialError> {
+    let refused = |why: &dyn std::fmt::Display| {
+        DialError::Refused(format!("RabbitMQ at {}: {why}", host.address()))
+    };
     let mut cause: Option<&(dyn Error + 'static)> = error.get_ref().map(|inner| inner as _);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref() {
-            let why = tls::explain(error)?;
-            let address = host.address();
-            return Some(DialError::Refused(format!("RabbitMQ at {address}: {why}")));
+            return Some(refused(&tls::explain(error)?));
+        }
+        if let Some(error) = error.downcast_ref::<WantsTls>() {
+            return Some(refused(error));
         }
         cause = error.source();
     }

@@ -7,7 +7,7 @@ use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use async_rs::traits::Reactor;
@@ -29,6 +29,8 @@ use crate::transport::url::Host;
 /// An open stream of bytes to a broker.
 pub(super) struct Socket {
     stream: Compat<Box<dyn Bytes>>,
+    /// Nothing was read yet, and there is no TLS of ours.
+    may_be_tls: bool,
     without_heartbeats: Option<TuneWithoutHeartbeats>,
 }
 
@@ -57,6 +59,14 @@ pub(super) enum SocketError {
     Handshake(io::Error),
 }
 
+/// What a port that speaks TLS answers to AMQP. No frame of AMQP begins with it.
+const TLS_ALERT: u8 = 21;
+
+/// The broker answered with TLS where none was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("it wants TLS on this port: set `ssl`")]
+pub(super) struct WantsTls;
+
 impl Socket {
     /// Connects, however long it takes.
     pub(super) async fn connect(
@@ -73,6 +83,7 @@ impl Socket {
             .map_err(SocketError::Unreachable)?;
         let dead_after = Duration::from_secs(options.heartbeat_timeout_threshold.into());
         let closer = watch_over(&tcp, dead_after).map_err(SocketError::Unreachable)?;
+        let may_be_tls = tls.is_none();
         let stream: Box<dyn Bytes> = match tls {
             None => Box::new(tcp),
             Some(config) => {
@@ -85,10 +96,20 @@ impl Socket {
         };
         let socket = Self {
             stream: stream.compat(),
+            may_be_tls,
             without_heartbeats: (options.heartbeat_timeout_threshold == 0)
                 .then(TuneWithoutHeartbeats::default),
         };
         Ok((socket, closer))
+    }
+}
+
+impl Socket {
+    /// Why writing failed, if the peer said so before it closed: that is still there to be read. A
+    /// broker refuses a client's certificate in this way, when AMQP may have begun already.
+    fn poll_last_word(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Error>> {
+        use futures_io::AsyncRead as _;
+        Pin::new(self).poll_read(context, &mut [0]).map(Result::err)
     }
 }
 
@@ -110,6 +131,12 @@ impl futures_io::AsyncRead for Socket {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if matches!(read, Poll::Ready(Ok(1..)))
+            && std::mem::take(&mut self.may_be_tls)
+            && buffer[0] == TLS_ALERT
+        {
+            return Poll::Ready(Err(io::Error::other(WantsTls)));
+        }
         if let (Poll::Ready(Ok(count)), Some(tune)) = (&read, &mut self.without_heartbeats)
             && tune.change(&mut buffer[..*count])
         {
@@ -125,7 +152,12 @@ impl futures_io::AsyncWrite for Socket {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        match ready!(Pin::new(&mut self.stream).poll_write(context, bytes)) {
+            Ok(count) => Poll::Ready(Ok(count)),
+            Err(error) => self
+                .poll_last_word(context)
+                .map(|said| Err(said.unwrap_or(error))),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -17,6 +17,8 @@ use rustls::{
 
 use super::options::Config;
 
+const NO_CERTIFICATE: &str = "it has no certificate";
+
 /// Why there is no TLS to connect with: about our own files.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TlsError {
@@ -84,7 +86,7 @@ fn read_authorities(path: &Path) -> Result<Arc<RootCertStore>, TlsError> {
     let mut store = RootCertStore::empty();
     let (added, _) = store.add_parsable_certificates(read_certificates("ssl_ca_file", path)?);
     match added {
-        0 => Err(unreadable("ssl_ca_file", path, &"it has no certificate")),
+        0 => Err(unreadable("ssl_ca_file", path, &NO_CERTIFICATE)),
         _ => Ok(Arc::new(store)),
     }
 }
@@ -102,9 +104,12 @@ fn read_certificates(
     option: &'static str,
     path: &Path,
 ) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|error| unreadable(option, path, &error))
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    let certificates: Vec<_> = read.map_err(|error| unreadable(option, path, &error))?;
+    match certificates.is_empty() {
+        true => Err(unreadable(option, path, &NO_CERTIFICATE)),
+        false => Ok(certificates),
+    }
 }
 
 fn unreadable(option: &'static str, path: &Path, reason: &dyn ToString) -> TlsError {
