@@ -69,7 +69,9 @@ pub fn need_of(import: &str) -> Option<Need> {
     let interface = import.split('@').next().unwrap_or_default();
     let package = interface.split('/').next().unwrap_or_default();
     match (package, interface) {
-        (_, "endpointd:rpc/client") => Some(Need::Grant("client = [\"call:TOPIC\"]")),
+        (_, "endpointd:rpc/client") => {
+            Some(Need::Grant("client = [\"cast:TOPIC\", \"fanout:TOPIC\"]"))
+        }
         ("wasi:keyvalue", "wasi:keyvalue/store" | "wasi:keyvalue/atomics") => {
             Some(Need::Grant("keyvalue = [\"BUCKET\"]"))
         }
@@ -282,7 +284,7 @@ mod tests {
             "keyvalue = [\"agents\"]",
             "endpointd:rpc/client@0.1.0",
             "it imports `endpointd:rpc/client@0.1.0`, which is not granted: add \
-             `client = [\"call:TOPIC\"]` under [grants] in plugin.toml",
+             `client = [\"cast:TOPIC\", \"fanout:TOPIC\"]` under [grants] in plugin.toml",
         );
     }
 

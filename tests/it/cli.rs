@@ -155,7 +155,10 @@ fn check_tells_what_a_file_serves_and_wants() {
     let output = endpointd(&["check", "--json", &path]);
     let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(document["targets"][0]["version"], "1.4");
-    let grants = ["client = [\"call:TOPIC\"]", "keyvalue = [\"BUCKET\"]"];
+    let grants = [
+        "client = [\"cast:TOPIC\", \"fanout:TOPIC\"]",
+        "keyvalue = [\"BUCKET\"]",
+    ];
     assert_eq!(document["grants"], json!(grants));
 
     std::fs::write(folder.path().join("bad.wasm"), b"\0asm").expect("a file");

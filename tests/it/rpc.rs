@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::host::{Host, Setup};
-use crate::support::{rabbit, unique};
+use crate::support::{eventually, rabbit, unique};
 
 /// Makes a test of each function for each transport.
 macro_rules! on_both_transports {
@@ -27,6 +27,7 @@ on_both_transports! {
     the_context_and_the_call_reach_the_plugin
     settings_and_log_lines_pass
     buckets_count_without_losing_one
+    a_plugin_casts_and_fans_out
     nobody_listens_elsewhere
     a_call_ends_at_its_timeout
 }
@@ -183,6 +184,25 @@ fn buckets_count_without_losing_one(served: &Served) {
             "the bucket `other` is not granted to this plugin"
         )
     );
+}
+
+fn a_plugin_casts_and_fans_out(served: &Served) {
+    let key = unique("told");
+    let tell = |topic: &str, all: bool| {
+        let args = json!({"topic": topic, "key": key, "all": all});
+        served.host.call(&served.topic, "tell", args)
+    };
+    for (all, count) in [(false, 1), (true, 2)] {
+        assert_eq!(tell(&served.topic, all)["result"], Value::Null);
+        eventually("it was served", || {
+            let number = served.result("number", json!({"key": key}));
+            (number == count).then_some(())
+        });
+    }
+    // A fanout may have nobody to reach; a cast is for somebody.
+    assert_eq!(tell("no-such-topic", true)["result"], Value::Null);
+    let failure = &tell("no-such-topic", false)["failure"];
+    assert_eq!(failure["message"], "no server listens there");
 }
 
 fn nobody_listens_elsewhere(served: &Served) {

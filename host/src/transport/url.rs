@@ -46,6 +46,14 @@ impl Default for Host {
 }
 
 impl Host {
+    /// What is dialled. As to kombu, `localhost` is IPv4: a broker may not listen on the other.
+    pub fn dialled_name(&self) -> &str {
+        match self.name.as_str() {
+            "localhost" => "127.0.0.1",
+            name => name,
+        }
+    }
+
     /// `host:port`, with brackets around an IPv6 address.
     pub fn address(&self) -> String {
         match self.name.contains(':') {
@@ -167,6 +175,10 @@ fn rabbit(rest: &str) -> Result<RabbitUrl, InvalidUrl> {
 /// joined with commas.
 fn options(query: &str) -> Result<Vec<(String, String)>, InvalidUrl> {
     let mut options: Vec<(String, String)> = Vec::new();
+    // Then it began inside of a login.
+    if query.contains('@') {
+        return Err(InvalidUrl::Option);
+    }
     for option in query.split('&').filter(|option| !option.is_empty()) {
         let (name, value) = option.split_once('=').ok_or(InvalidUrl::Option)?;
         let name = decode(&name.replace('+', " "))?;
@@ -209,9 +221,8 @@ fn host(item: &str) -> Result<Host, InvalidUrl> {
             None => (address, None),
         },
     };
-    match decode(name)?.as_str() {
-        "" | "localhost" => {}
-        name => host.name = name.to_owned(),
+    if !name.is_empty() {
+        host.name = decode(name)?;
     }
     if let Some(port) = port {
         host.port = port.parse().map_err(|_| InvalidUrl::Port)?;
@@ -262,12 +273,12 @@ mod tests {
         for url in [
             "rabbit://",
             "rabbit:///",
-            "RABBIT://localhost",
             "rabbit+pyamqp:////",
             "rabbit:///%2F",
         ] {
             check(url, all, "/");
         }
+        check("RABBIT://localhost", "guest:guest@localhost:5672", "/");
         check(
             "rabbit://u:p@h1,h2:5673",
             "u:p@h1:5672 guest:guest@h2:5673",
@@ -327,6 +338,7 @@ mod tests {
         check_refused("rabbit://h:99999", InvalidUrl::Port);
         check_refused("rabbit://h?ssl", InvalidUrl::Option);
         check_refused("rabbit://h?=1", InvalidUrl::Option);
+        check_refused("rabbit://u:123?hidden=x@h", InvalidUrl::Option);
         check_refused("memory://h", InvalidUrl::MemoryWithHost);
         check_refused("rabbit://%ff@h", InvalidUrl::NotUtf8);
     }

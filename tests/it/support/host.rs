@@ -73,7 +73,8 @@ impl Setup {
 
     /// The well-behaved guest on `topic`, with its bucket.
     pub(crate) fn probe(self, topic: &str) -> Self {
-        let more = "[grants]\nkeyvalue = [\"probe\"]\n[config]\ncolour = \"green\"";
+        let more = "[grants]\nkeyvalue = [\"probe\"]\nclient = [\"cast:*\", \"fanout:*\"]\n\
+                    [config]\ncolour = \"green\"";
         self.tables("[keyvalue.probe]\nbackend = \"file\"").plugin(
             "probe",
             &super::guests::probe(),

@@ -208,7 +208,7 @@ impl Connection {
             sleep(KNOCK_INTERVAL.min(end - Instant::now())).await;
             if knock && Instant::now() < end {
                 for host in hosts {
-                    let knocking = TcpStream::connect((host.name.as_str(), host.port));
+                    let knocking = TcpStream::connect((host.dialled_name(), host.port));
                     if let Ok(Ok(_)) = timeout(KNOCK_INTERVAL, knocking).await {
                         return true;
                     }

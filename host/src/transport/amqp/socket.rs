@@ -77,7 +77,7 @@ impl Socket {
             true => Some(tls::client_config(options).map_err(SocketError::Tls)?),
             false => None,
         };
-        let address = (host.name.as_str(), host.port);
+        let address = (host.dialled_name(), host.port);
         let tcp = TcpStream::connect(address)
             .await
             .map_err(SocketError::Unreachable)?;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use endpointd_guest::client::{self, Target};
 use endpointd_guest::keyvalue::Bucket;
 use endpointd_guest::{
     Context, Failure, Result, builtins, call_info, clock, config, endpoint, log, random,
@@ -85,6 +86,16 @@ impl First {
 
     pub fn open(&self, bucket: String) -> Result<()> {
         Bucket::open(&bucket)?;
+        Ok(())
+    }
+
+    /// Has servers of a topic run `count` with this key: every one, or any.
+    pub fn tell(&self, topic: String, key: String, all: bool) -> Result<()> {
+        let (to, args) = (Target::topic(topic).version("1.4"), json!({"key": key}));
+        match all {
+            true => client::fanout(&to, "count", &args)?,
+            false => client::cast(&to, "count", &args)?,
+        }
         Ok(())
     }
 
