@@ -32,7 +32,8 @@ use crate::protocol::json::Json;
 pub struct Grants {
     /// Buckets the plugin may open.
     pub keyvalue: Vec<BucketName>,
-    /// RPC it may send: `cast:TOPIC`, `fanout:TOPIC`; `*` is every topic. `call:TOPIC` is accepted,
+    /// RPC it may send through the host's own exchange: `cast:TOPIC`, to any or to one server of it,
+    /// and `fanout:TOPIC`; `*` is every topic. `call:TOPIC` is accepted,
     /// and has no effect yet.
     pub client: Vec<String>,
 }

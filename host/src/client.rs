@@ -18,6 +18,9 @@ use crate::protocol::json::Json;
 use crate::telemetry::trace::{self, Sending};
 use crate::transport::{Destination, Outgoing, Transport, TransportError};
 
+/// What stands for a time that no clock can count.
+const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// Calls methods of other servers, or of this one.
 pub struct RpcClient {
     transport: Arc<dyn Transport>,
@@ -94,7 +97,8 @@ impl RpcClient {
 
     /// Sends the call, as mandatory, and waits for its reply.
     pub async fn call(&self, call: RpcCall<'_>) -> Result<Json, CallError> {
-        let deadline = Instant::now() + call.timeout;
+        let now = Instant::now();
+        let deadline = now.checked_add(call.timeout).unwrap_or(now + LONGEST_WAIT);
         let timed_out = || CallError::TimedOut(call.timeout);
         let sending = trace::sending(
             "call",
@@ -154,6 +158,16 @@ impl RpcClient {
 #[async_trait]
 impl Outbound for RpcClient {
     async fn cast(&self, cast: Cast<'_>) -> Result<(), OutboundError> {
+        // A grant names topics of the service that this host belongs to, and not of every other.
+        if cast
+            .exchange
+            .is_some_and(|exchange| exchange != self.exchange)
+        {
+            return Err(OutboundError::NotGranted(format!(
+                "plugins send through the exchange `{}` only",
+                self.exchange
+            )));
+        }
         let operation = match cast.to {
             Recipients::All => "fanout",
             Recipients::Any | Recipients::Server(_) => "cast",
@@ -178,7 +192,7 @@ impl Outbound for RpcClient {
         .encode()
         .map_err(|error| OutboundError::Invalid(format!("the context is no object: {error}")))?;
         let topic = cast.topic.to_owned();
-        let exchange = cast.exchange.unwrap_or(&self.exchange).to_owned();
+        let exchange = self.exchange.clone();
         let to = match cast.to {
             Recipients::All => Destination::Fanout { topic },
             Recipients::Any => Destination::Topic {

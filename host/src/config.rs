@@ -24,6 +24,9 @@ use crate::transport::url::{InvalidUrl, RabbitUrl, TransportUrl};
 pub const DEFAULT_FILE: &str = "endpointd.toml";
 const ENV_PREFIX: &str = "ENDPOINTD_";
 
+/// A year: more than anybody waits, and few enough to be added to any time.
+const MAX_SECONDS: u64 = 31_536_000;
+
 /// Everything that can be set.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -159,6 +162,15 @@ impl Config {
     ) -> Result<(Self, Vec<String>), ConfigError> {
         let (own, origin) = read_file(sources.file)?;
         let (mut table, mut notes) = oslo_options::read(sources.oslo_files)?;
+        // Alone first, so that an error is about the right file.
+        document::from_table::<Self>(table.clone()).map_err(|reason| {
+            let files = sources
+                .oslo_files
+                .iter()
+                .map(|path| path.display().to_string());
+            let origin = files.collect::<Vec<_>>().join(", ");
+            ConfigError::Document { origin, reason }
+        })?;
         if sources.file.is_none() && !Path::new(DEFAULT_FILE).exists() {
             notes.push(format!(
                 "There is no {DEFAULT_FILE} here: what is not set is the default"
@@ -251,7 +263,12 @@ impl Config {
                 "`control_exchange` must have 1 to 255 bytes"
             }
             () if self.duplicate_window > 1_000_000 => "`duplicate_window` must be at most 1000000",
-            () if self.rpc_response_timeout_s == 0 => "`rpc_response_timeout_s` must not be 0",
+            () if !(1..=MAX_SECONDS).contains(&self.rpc_response_timeout_s) => {
+                "`rpc_response_timeout_s` must be between 1 and 31536000, a year"
+            }
+            () if self.shutdown_grace_s > MAX_SECONDS => {
+                "`shutdown_grace_s` must be at most 31536000, a year"
+            }
             () => return Ok(()),
         };
         Err(ConfigError::Invalid(problem.to_owned()))

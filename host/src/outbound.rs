@@ -15,7 +15,7 @@ pub trait Outbound: Send + Sync {
 /// A message without a reply.
 #[derive(Debug)]
 pub struct Cast<'a> {
-    /// `None` is the host's own.
+    /// `None` is the host's own; no other is allowed.
     pub exchange: Option<&'a str>,
     pub topic: &'a str,
     pub to: Recipients<'a>,
@@ -43,6 +43,8 @@ pub enum Recipients<'a> {
 pub enum OutboundError {
     #[error("{0}")]
     Invalid(String),
+    #[error("{0}")]
+    NotGranted(String),
     #[error("no server listens there")]
     Unroutable,
     #[error("{0}")]

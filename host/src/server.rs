@@ -72,11 +72,12 @@ impl RpcServer {
             }
         }
         debug!(target.topic = %topic, "Stopping to consume `{topic}`");
+        // First, or the broker would hand the released ones straight back, and count each time.
+        self.listener.stop().await;
         // The last first, since each goes back to the front of its queue.
         while let Some(incoming) = waiting.pop_back() {
             incoming.release().await;
         }
-        self.listener.stop().await;
         StoppedServer(self.listener)
     }
 }

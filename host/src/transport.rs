@@ -33,7 +33,7 @@ pub trait Transport: Send + Sync {
     /// Sends one message and returns once it is safe with the broker.
     async fn send(&self, to: &Destination, message: Outgoing) -> Result<(), TransportError>;
 
-    /// Whether the broker is there, as far as is known.
+    /// Whether the broker is there and every listener consumes, as far as is known.
     fn is_connected(&self) -> bool;
 
     /// Lets go of the broker; everything else ends first.

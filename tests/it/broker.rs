@@ -91,6 +91,27 @@ fn what_the_broker_refuses_one_call_costs_no_other() {
 }
 
 #[test]
+fn a_message_that_the_broker_refuses_is_given_up_alone() {
+    let rabbit = Rabbit::start();
+    let topic = unique("forbidden");
+    let host = Setup::new(&rabbit.url()).probe(&topic).start();
+    let mut wire = Wire::connect(rabbit.port());
+    // Nothing may be published to the default exchange, as replies are. The broker looks at that when
+    // a channel is first used.
+    let write = "^(?!amq\\.default$).*";
+    rabbit.run(&["set_permissions", "guest", ".*", write, ".*"]);
+    let message = serde_json::json!({
+        "method": "which", "_msg_id": "1", "_reply_q": wire.reply_queue,
+    });
+    wire.publish("neutron", &topic, &crate::support::wire::envelope(&message));
+    let line = host.logs("Dropped a reply");
+    assert!(line.contains("RabbitMQ refused the message"), "{line}");
+    rabbit.run(&["set_permissions", "guest", ".*", ".*", ".*"]);
+    let reply = wire.call("neutron", &topic, serde_json::json!({"method": "which"}));
+    assert_eq!(reply["result"], "null 1.4");
+}
+
+#[test]
 fn a_host_that_starts_before_its_broker_waits_for_it() {
     let rabbit = Rabbit::start();
     let topic = unique("early");

@@ -15,6 +15,7 @@ impl From<OutboundError> for Error {
     fn from(error: OutboundError) -> Self {
         match error {
             OutboundError::Invalid(problem) => Self::Invalid(problem),
+            OutboundError::NotGranted(problem) => Self::NotGranted(problem),
             OutboundError::Unroutable => Self::Unroutable,
             OutboundError::Unavailable(problem) => Self::Unavailable(problem),
         }

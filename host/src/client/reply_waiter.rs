@@ -26,9 +26,16 @@ pub type Outcome = Result<Json, RemoteFailure>;
 pub struct ReplyWaiter {
     /// The reply queue's name, once there is one.
     queue: OnceLock<String>,
-    waiting: Mutex<HashMap<String, oneshot::Sender<Outcome>>>,
+    waiting: Mutex<HashMap<String, Waiter>>,
     wanted: Notify,
     phase: watch::Sender<Phase>,
+}
+
+/// One call that waits.
+struct Waiter {
+    sender: oneshot::Sender<Outcome>,
+    /// What the first half of a reply brought, which servers before release 4.0 send in two.
+    first_half: Option<Json>,
 }
 
 /// Whether replies are received.
@@ -65,7 +72,11 @@ impl ReplyWaiter {
             return Err(NoReply::TooMany);
         }
         let (sender, outcome) = oneshot::channel();
-        waiting.insert(message_id.to_owned(), sender);
+        let waiter = Waiter {
+            sender,
+            first_half: None,
+        };
+        waiting.insert(message_id.to_owned(), waiter);
         Ok(Waiting {
             waiter: self,
             reply_queue: self.queue.get().map(String::as_str).unwrap_or_default(),
@@ -117,18 +128,30 @@ impl ReplyWaiter {
     }
 
     fn hand_over(&self, reply: Reply) {
-        if !reply.ending {
-            return debug!("Ignored a heartbeat or the first half of an old reply");
-        }
         let message_id = reply.message_id.unwrap_or_default();
-        match self.waiting().remove(&message_id) {
+        let mut waiting = self.waiting();
+        if !reply.ending {
+            if let (Some(waiter), Ok(result)) = (waiting.get_mut(&message_id), reply.outcome)
+                && result.get() != "null"
+            {
+                waiter.first_half = Some(result);
+            }
+            return;
+        }
+        match waiting.remove(&message_id) {
             // If the caller has just given up, the reply is of no use any more.
-            Some(waiting) => drop(waiting.send(reply.outcome)),
+            Some(waiter) => {
+                let outcome = match (reply.outcome, waiter.first_half) {
+                    (Ok(result), Some(first)) if result.get() == "null" => Ok(first),
+                    (outcome, _) => outcome,
+                };
+                drop(waiter.sender.send(outcome));
+            }
             None => debug!(message.id = message_id, "Dropped a reply nobody waits for"),
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<String, oneshot::Sender<Outcome>>> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<String, Waiter>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

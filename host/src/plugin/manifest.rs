@@ -12,6 +12,9 @@ use crate::capability::Grants;
 /// Queue names are made of a topic and more, and have at most 255 bytes.
 const MAX_TOPIC_BYTES: usize = 100;
 
+/// Quoting may double a reply, and RabbitMQ takes 128 MiB at most.
+const MAX_REPLY_KIB: u32 = 60 * 1024;
+
 /// The file's content.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -140,6 +143,11 @@ impl Manifest {
         if let Some((name, _)) = zero {
             return Some(format!(
                 "`{name}` under [limits] is 0, which lets nothing run"
+            ));
+        }
+        if self.limits.reply_kib > MAX_REPLY_KIB {
+            return Some(format!(
+                "`reply_kib` is above {MAX_REPLY_KIB}: a broker takes no messages that large"
             ));
         }
         if self.limits.memory_mib > 4096 {

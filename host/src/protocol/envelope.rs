@@ -22,6 +22,8 @@ use super::target::RequestedVersion;
 /// A larger body is rejected unread: it would be copied several times on its way to a guest whose
 /// memory it most probably exceeds.
 const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
+/// The same for one that is compressed: a few bytes may claim to be as many.
+const MAX_DECOMPRESSED_BYTES: usize = 16 * 1024 * 1024;
 /// The longest name AMQP can carry (a short string).
 const MAX_NAME_BYTES: usize = 255;
 const VERSION_KEY: &str = "oslo.version";
@@ -80,7 +82,7 @@ pub fn open<'a>(
         None | Some("") => Ok(Cow::Borrowed(body)),
         Some(name) => {
             let codec = Codec::of_header(name)?;
-            Ok(Cow::Owned(codec.decompress(body, MAX_BODY_BYTES)?))
+            Ok(Cow::Owned(codec.decompress(body, MAX_DECOMPRESSED_BYTES)?))
         }
     }
 }
@@ -322,6 +324,18 @@ impl Default for RemoteFailure {
     }
 }
 
+impl RemoteFailure {
+    /// What a caller gets instead of an answer that cannot be read.
+    fn invalid_reply(problem: &str) -> Self {
+        Self {
+            class: "InvalidReply".to_owned(),
+            module: "endpointd".to_owned(),
+            message: problem.to_owned(),
+            traceback: Vec::new(),
+        }
+    }
+}
+
 impl Message for Reply {
     fn from_json(text: &str) -> Result<Self, serde_json::Error> {
         let fields: Fields<'_> = serde_json::from_str(text)?;
@@ -339,7 +353,10 @@ impl Message for Reply {
             None => Ok(result.unwrap_or_else(|| RawValue::NULL.to_owned())),
             Some(failure) => {
                 let text = text_of(failure).unwrap_or_else(|| failure.get().to_owned());
-                Err(serde_json::from_str(&text)?)
+                // The caller has its answer, whatever it was meant to be.
+                Err(serde_json::from_str(&text).unwrap_or_else(|_| {
+                    RemoteFailure::invalid_reply("the failure in the reply is not as it must be")
+                }))
             }
         };
         Ok(Self {
@@ -350,12 +367,8 @@ impl Message for Reply {
     }
 
     fn with_non_finite_numbers(self) -> Self {
-        let failure = RemoteFailure {
-            class: "InvalidReply".to_owned(),
-            module: "endpointd".to_owned(),
-            message: "the reply has NaN or Infinity, which JSON has not".to_owned(),
-            ..RemoteFailure::default()
-        };
+        let failure =
+            RemoteFailure::invalid_reply("the reply has NaN or Infinity, which JSON has not");
         Self {
             outcome: self.outcome.and(Err(failure)),
             ..self
@@ -740,6 +753,15 @@ mod tests {
             String::from_utf8(body).expect("UTF-8"),
             r#"{"oslo.version": "2.0", "oslo.message": "{\"result\": \"new\", \"failure\": null, \"ending\": true, \"_msg_id\": \"d4f9\", \"_unique_id\": \"5aba\"}"}"#
         );
+    }
+
+    #[test]
+    fn a_failure_that_cannot_be_read_is_an_answer_all_the_same() {
+        for failure in ["\"no json\"", "5", "{\"class\": 7}"] {
+            let message = format!(r#"{{"result": null, "failure": {failure}, "ending": true}}"#);
+            let reply: Reply = decode(&enveloped(&message)).expect("read");
+            assert_eq!(reply.outcome.expect_err("a failure").class, "InvalidReply");
+        }
     }
 
     #[test]

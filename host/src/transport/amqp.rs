@@ -12,7 +12,7 @@ mod topology;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -37,6 +37,10 @@ use crate::protocol::target::ServerTarget;
 /// take.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
+/// Exchanges that are known to be there. One more and all are forgotten: declaring one again costs a
+/// round trip, and nothing else.
+const REMEMBERED_EXCHANGES: usize = 1000;
+
 /// The transport behind `rabbit://`.
 pub struct RabbitTransport {
     listening: Arc<Connection>,
@@ -44,6 +48,8 @@ pub struct RabbitTransport {
     publishing: Mutex<Option<Publishing>>,
     config: Config,
     duplicate_window: usize,
+    /// Listeners that consume nothing at the moment.
+    idle: Arc<AtomicUsize>,
     /// How many names were asked for that stay the same after a restart.
     names: AtomicU64,
 }
@@ -60,12 +66,16 @@ impl RabbitTransport {
     /// last `duplicate_window` messages by their ids. `io` runs the heartbeats, and must not be
     /// kept busy by anything else.
     pub fn new(url: &RabbitUrl, config: Config, duplicate_window: usize, io: &Handle) -> Self {
+        // What one of them was let in with is right for the other.
+        let was_open = Arc::default();
+        let connection = |purpose| Connection::new(purpose, url, &config, io, &was_open);
         Self {
-            listening: Arc::new(Connection::new("listening", url, &config, io)),
-            sending: Connection::new("sending", url, &config, io),
+            listening: Arc::new(connection("listening")),
+            sending: connection("sending"),
             publishing: Mutex::default(),
             config,
             duplicate_window,
+            idle: Arc::default(),
             names: AtomicU64::new(0),
         }
     }
@@ -75,8 +85,13 @@ impl RabbitTransport {
         topology: Topology,
     ) -> Result<Box<dyn Listener<T>>, TransportError> {
         let connection = Arc::clone(&self.listening);
-        let mut listener =
-            AmqpListener::new(connection, topology, &self.config, self.duplicate_window);
+        let mut listener = AmqpListener::new(
+            connection,
+            topology,
+            &self.config,
+            self.duplicate_window,
+            &self.idle,
+        );
         listener.start().await?;
         Ok(Box::new(listener))
     }
@@ -128,9 +143,24 @@ impl RabbitTransport {
             && !publishing.declared.lock().await.contains(&exchange.name)
         {
             self.declare(&exchange).await?;
-            publishing.declared.lock().await.insert(exchange.name);
+            let mut declared = publishing.declared.lock().await;
+            if declared.len() >= REMEMBERED_EXCHANGES {
+                declared.clear();
+            }
+            declared.insert(exchange.name);
         }
         publisher::publish(&publishing.channel, to, message, &self.config).await
+    }
+
+    /// Publishes on a channel that nobody shares, to an exchange that is there.
+    async fn publish_alone(
+        &self,
+        to: &Destination,
+        message: &Outgoing,
+    ) -> Result<(), PublishError> {
+        let channel = self.sending.channel().await?;
+        publisher::enable_confirms(&channel).await?;
+        publisher::publish(&channel, to, message, &self.config).await
     }
 
     /// Makes an exchange, on a channel of its own: a refusal closes the channel, and with it
@@ -184,8 +214,13 @@ impl Transport for RabbitTransport {
     async fn send(&self, to: &Destination, message: Outgoing) -> Result<(), TransportError> {
         let deadline = Instant::from_std(message.deadline);
         let attempts = async {
+            let mut alone = false;
             loop {
-                match self.publish(to, &message).await {
+                let published = match alone {
+                    false => self.publish(to, &message).await,
+                    true => self.publish_alone(to, &message).await,
+                };
+                match published {
                     Ok(()) => return Ok(()),
                     Err(PublishError::Returned(queue)) => {
                         return Err(TransportError::Undeliverable(queue));
@@ -193,6 +228,11 @@ impl Transport for RabbitTransport {
                     Err(PublishError::Refused(reason)) => {
                         return Err(TransportError::Refused(reason));
                     }
+                    Err(PublishError::Closed(error)) if alone => {
+                        let reason = format!("RabbitMQ refused the message: {error}");
+                        return Err(TransportError::Refused(reason));
+                    }
+                    Err(PublishError::Closed(_)) => alone = true,
                     // A message whose confirm was lost is published twice: its receiver knows it
                     // by its unique id.
                     Err(PublishError::Broken(error)) => {
@@ -208,7 +248,7 @@ impl Transport for RabbitTransport {
     }
 
     fn is_connected(&self) -> bool {
-        self.listening.is_open()
+        self.listening.is_open() && self.idle.load(Ordering::Relaxed) == 0
     }
 
     async fn close(&self) {

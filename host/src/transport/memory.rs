@@ -137,7 +137,9 @@ impl BrokerState {
             }
             queue.push_back(Stored {
                 body: message.body.clone(),
-                expires_at: message.expires_in.map(|left| Instant::now() + left),
+                expires_at: message
+                    .expires_in
+                    .and_then(|left| Instant::now().checked_add(left)),
             });
         }
         Ok(())

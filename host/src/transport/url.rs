@@ -111,6 +111,11 @@ pub enum InvalidUrl {
          `#`, `,` and `@` are written percent-encoded"
     )]
     Port,
+    #[error(
+        "`transport_url` has an `@` after its hosts, none of which has a login: in a password, `/`, \
+         `?` and `#` are written percent-encoded"
+    )]
+    LoginAfterHosts,
     #[error("`transport_url` has an IPv6 address without its closing `]`")]
     Bracket,
     #[error("`transport_url` has a percent-encoded part that is not UTF-8")]
@@ -129,6 +134,11 @@ impl FromStr for TransportUrl {
 
     fn from_str(text: &str) -> Result<Self, InvalidUrl> {
         let (scheme, rest) = text.split_once("://").ok_or(InvalidUrl::NoScheme)?;
+        // What looks like the end of a login would else be shown as a virtual host.
+        let hosts = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        if rest.contains('@') && !hosts.contains('@') {
+            return Err(InvalidUrl::LoginAfterHosts);
+        }
         let rest = rest.split_once('#').map_or(rest, |(rest, _fragment)| rest);
         // What follows a `+` only chooses among Python libraries.
         let driver = scheme.split('+').next().unwrap_or_default();
@@ -175,10 +185,6 @@ fn rabbit(rest: &str) -> Result<RabbitUrl, InvalidUrl> {
 /// joined with commas.
 fn options(query: &str) -> Result<Vec<(String, String)>, InvalidUrl> {
     let mut options: Vec<(String, String)> = Vec::new();
-    // Then it began inside of a login.
-    if query.contains('@') {
-        return Err(InvalidUrl::Option);
-    }
     for option in query.split('&').filter(|option| !option.is_empty()) {
         let (name, value) = option.split_once('=').ok_or(InvalidUrl::Option)?;
         let name = decode(&name.replace('+', " "))?;
@@ -338,7 +344,11 @@ mod tests {
         check_refused("rabbit://h:99999", InvalidUrl::Port);
         check_refused("rabbit://h?ssl", InvalidUrl::Option);
         check_refused("rabbit://h?=1", InvalidUrl::Option);
-        check_refused("rabbit://u:123?hidden=x@h", InvalidUrl::Option);
+        for url in ["u:123?hidden=x@h", "u:123/hidden@h/", "u:123#hidden@h"] {
+            let url = format!("rabbit://{url}");
+            check_refused(&url, InvalidUrl::LoginAfterHosts);
+        }
+        check("rabbit://u:p@h/v@x", "u:p@h:5672", "v@x");
         check_refused("memory://h", InvalidUrl::MemoryWithHost);
         check_refused("rabbit://%ff@h", InvalidUrl::NotUtf8);
     }

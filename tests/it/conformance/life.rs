@@ -10,7 +10,7 @@ use crate::support::guests::bare_module;
 use crate::support::host::{Host, Setup};
 use crate::support::peer::Peer;
 use crate::support::proxy::Proxy;
-use crate::support::wire::{Wire, envelope};
+use crate::support::wire::{Wire, envelope, message_of};
 use crate::support::{eventually, rabbit, unique};
 
 #[test]
@@ -52,7 +52,7 @@ fn c62_a_message_that_comes_twice_is_served_once() {
             "_reply_q": served.wire.reply_queue, "_unique_id": id(number),
         }));
         let reply = served.wire.try_next(patience);
-        reply.map(|reply| crate::support::wire::message_of(&reply.data)["result"].clone())
+        reply.map(|reply| message_of(&reply.data)["result"].clone())
     };
     assert_eq!(call(0, soon), Some(json!(1)));
     assert_eq!(call(0, never), None, "a repeat");
@@ -88,36 +88,56 @@ fn c63_more_requests_than_places_are_all_served() {
 fn c64_c65_a_stop_finishes_what_was_accepted_and_leaves_the_rest() {
     const CALLS: usize = 100;
     let rabbit = rabbit::shared();
-    let topic = unique("stop");
-    let setup = Setup::new(&rabbit.url()).settings("executor_pool_size = 4");
-    let mut host = setup.probe(&topic).start();
-    let mut wire = Wire::connect(rabbit.port());
-    for number in 0..CALLS {
-        let message = json!({
-            "method": "spin", "args": {"ms": 30}, "_msg_id": number.to_string(),
-            "_reply_q": wire.reply_queue, "_unique_id": format!("{topic}-{number}"),
-        });
-        wire.publish("neutron", &topic, &envelope(&message));
-    }
-    assert_eq!(wire.next_reply()["failure"], Value::Null);
-    host.terminate();
-    assert!(host.wait().success());
-    let mut answered = 1;
-    while let Some(delivery) = wire.try_next(Duration::from_millis(500)) {
-        assert!(String::from_utf8_lossy(&delivery.data).contains("30"));
-        answered += 1;
-    }
-    assert!(
-        answered < CALLS,
-        "all were served before the stop: it shows nothing"
-    );
+    // A quorum queue that counts: what a stop gives back must not be counted twice.
+    let limited = "rabbit_quorum_queue=1&rabbit_quorum_delivery_limit=1";
+    for options in ["", limited] {
+        let topic = unique("stop");
+        let url = format!("{}?{options}", rabbit.url());
+        let setup = Setup::new(&url).settings("executor_pool_size = 4");
+        let mut host = setup.probe(&topic).start();
+        let mut wire = Wire::connect(rabbit.port());
+        for number in 0..CALLS {
+            let message = json!({
+                "method": "spin", "args": {"ms": 30}, "_msg_id": number.to_string(),
+                "_reply_q": wire.reply_queue, "_unique_id": format!("{topic}-{number}"),
+            });
+            wire.publish("neutron", &topic, &envelope(&message));
+        }
+        let mut answered = vec![answer_of(wire.next_reply())];
+        host.terminate();
+        assert!(host.wait().success());
+        while let Some(delivery) = wire.try_next(Duration::from_millis(500)) {
+            answered.push(answer_of(message_of(&delivery.data)));
+        }
+        let before = answered.len();
+        assert!(
+            before < CALLS,
+            "all were served before the stop: it shows nothing"
+        );
 
-    // Every other message is still there, for the next host.
-    host.start();
-    for _ in answered..CALLS {
-        assert_eq!(wire.next_reply()["result"], 30);
+        // Every other message is still there, for the next host.
+        host.start();
+        while answered.len() < CALLS {
+            answered.push(answer_of(wire.next_reply()));
+        }
+        assert!(wire.try_next(Duration::from_millis(500)).is_none());
+        answered.sort_unstable();
+        assert_eq!(
+            answered,
+            (0..CALLS).collect::<Vec<_>>(),
+            "{options}: each once"
+        );
     }
-    assert!(wire.try_next(Duration::from_millis(500)).is_none());
+}
+
+/// The number of the call that this reply is for, which succeeded.
+#[track_caller]
+fn answer_of(reply: Value) -> usize {
+    assert_eq!(reply["result"], 30, "{reply}");
+    reply["_msg_id"]
+        .as_str()
+        .and_then(|id| id.parse().ok())
+        .expect("its number")
 }
 
 #[test]

@@ -200,6 +200,7 @@ fn a_queue_that_cannot_be_had_is_asked_for_until_it_can() {
     let told =
         line.contains(&format!("the queue `{topic}`")) && line.contains("trying again in 1 s");
     assert!(told, "{line}");
+    assert_eq!(served.host.ready(), 503, "it serves nothing");
     rabbit.run(&["delete_queue", topic]);
     eventually("it is served again", || {
         let answer = served.host.call_with(json!({
@@ -207,4 +208,5 @@ fn a_queue_that_cannot_be_had_is_asked_for_until_it_can() {
         }));
         (answer["result"] == "null 1.4").then_some(())
     });
+    assert_eq!(served.host.ready(), 200);
 }

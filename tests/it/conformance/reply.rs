@@ -37,20 +37,39 @@ fn c36_c37_a_reply_has_five_keys_and_the_callers_id() {
         });
         assert_eq!(reply, expected);
     }
+    // As it was written, not as the same value could be written too.
+    for id in ["2.50", "1e2", r#""\u00e9""#] {
+        let queue = &served.wire.reply_queue;
+        let message = format!(r#"{{"method": "which", "_msg_id": {id}, "_reply_q": "{queue}"}}"#);
+        served
+            .wire
+            .publish("neutron", &served.topic, message.as_bytes());
+        let data = served.wire.next_delivery().data;
+        let outer: Value = serde_json::from_slice(&data).expect("JSON");
+        let inner = outer["oslo.message"].as_str().expect("text");
+        assert!(inner.contains(&format!("\"_msg_id\": {id}, ")), "{inner}");
+    }
 }
 
 /// The messages that a call gets, up to the one that ends it.
-fn replies_to(served: &mut Served, mut message: Value) -> Vec<Value> {
+fn replies_to(served: &mut Served, message: Value) -> Vec<Value> {
+    timed_replies_to(served, message).0
+}
+
+/// The same, and when each came after the call was sent.
+fn timed_replies_to(served: &mut Served, mut message: Value) -> (Vec<Value>, Vec<Duration>) {
+    let started = Instant::now();
     message["_msg_id"] = json!(unique("m"));
     message["_reply_q"] = json!(served.wire.reply_queue);
     served.publish(&message);
-    let mut replies = Vec::new();
+    let (mut replies, mut times) = (Vec::new(), Vec::new());
     loop {
         let reply = served.wire.next_reply();
+        times.push(started.elapsed());
         assert_eq!(reply["_msg_id"], message["_msg_id"]);
         replies.push(reply);
         if replies.last().is_some_and(|reply| reply["ending"] == true) {
-            return replies;
+            return (replies, times);
         }
     }
 }
@@ -60,7 +79,12 @@ fn c41_a_call_monitor_gets_heartbeats_while_the_endpoint_runs() {
     let mut served = Served::start();
     let started = Instant::now();
     let spin = json!({"method": "spin", "args": {"ms": 5000}, "_timeout": 4});
-    let replies = replies_to(&mut served, spin);
+    let (replies, times) = timed_replies_to(&mut served, spin);
+    assert!(times[0] >= Duration::from_millis(1900), "{times:?}");
+    assert!(
+        times[1] - times[0] >= Duration::from_millis(1500),
+        "{times:?}"
+    );
     assert!(started.elapsed() >= Duration::from_secs(5));
     // At 2 and 4 s; a machine under load may see them later, but never one more.
     assert_eq!(replies.len(), 3, "{replies:?}");

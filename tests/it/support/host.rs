@@ -254,6 +254,17 @@ impl Host {
         format!("http://{}", rest.split('"').next().expect("an address"))
     }
 
+    /// The status of `GET /ready`.
+    pub(crate) fn ready(&self) -> u16 {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .build()
+            .into();
+        let url = format!("{}/ready", self.admin_url());
+        let response = agent.get(&url).call().expect("an answer");
+        response.status().as_u16()
+    }
+
     /// Calls through the admin listener: `{"result": ...}`, `{"failure": ...}` or
     /// `{"error": ...}`.
     pub(crate) fn call(&self, topic: &str, method: &str, args: Value) -> Value {

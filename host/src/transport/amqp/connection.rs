@@ -28,8 +28,8 @@ use super::tls;
 use crate::transport::TransportError;
 use crate::transport::url::{Host, RabbitUrl};
 
-/// How long one host may take to answer to each of the two steps of a dial: the socket, and the
-/// handshakes on it.
+/// How long a host may take for each step of a dial: each of its addresses, the handshake of TLS,
+/// and that of AMQP.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often, while it pauses, it looks whether a host that was down accepts connections again.
 const KNOCK_INTERVAL: Duration = Duration::from_secs(1);
@@ -47,13 +47,19 @@ pub(super) struct Connection {
     io: Handle,
     state: Mutex<State>,
     is_open: Arc<AtomicBool>,
+    /// Whether this or another connection was let in before.
+    was_open: Arc<AtomicBool>,
 }
 
+/// What a wait for a channel that is given up leaves to the next.
 struct State {
     live: Option<Live>,
     /// In the order in which they are tried next.
     hosts: Vec<Host>,
-    was_open: bool,
+    /// When the connection that was lost is to be dialled again.
+    dial_at: Option<Instant>,
+    /// The next pause after a round that failed, if it is not the first.
+    pause: Option<Duration>,
 }
 
 /// A connection that was opened, and may be lost by now.
@@ -80,13 +86,15 @@ impl Connection {
         url: &RabbitUrl,
         config: &Config,
         io: &Handle,
+        was_open: &Arc<AtomicBool>,
     ) -> Self {
         let mut hosts = url.hosts.clone();
         fastrand::shuffle(&mut hosts);
         let state = State {
             live: None,
             hosts,
-            was_open: false,
+            dial_at: None,
+            pause: None,
         };
         Self {
             purpose,
@@ -95,6 +103,7 @@ impl Connection {
             io: io.clone(),
             state: Mutex::new(state),
             is_open: Arc::default(),
+            was_open: Arc::clone(was_open),
         }
     }
 
@@ -105,14 +114,18 @@ impl Connection {
             match &state.live {
                 Some(live) if live.connection.status().connected() => {}
                 _ => {
-                    if let Some(lost) = state.live.take() {
+                    if let Some(lost) = &mut state.live {
                         // It says why; whoever uses the connection may be told a moment before.
-                        let lost_at = match timeout(WATCH_TIMEOUT, lost.watch).await {
+                        let lost_at = match timeout(WATCH_TIMEOUT, &mut lost.watch).await {
                             Ok(Ok(lost_at)) => lost_at,
                             _ => Instant::now(),
                         };
                         self.is_open.store(false, Ordering::Relaxed);
-                        sleep_until(lost_at + self.reconnect_delay()).await;
+                        state.live = None;
+                        state.dial_at = Some(lost_at + self.reconnect_delay());
+                    }
+                    if let Some(dial_at) = state.dial_at {
+                        sleep_until(dial_at).await;
                     }
                     self.dial_until_open(&mut state).await?;
                 }
@@ -157,7 +170,6 @@ impl Connection {
         let first_pause = Duration::from_secs(self.config.rabbit_retry_interval.into());
         let longest = Duration::from_secs(self.config.rabbit_interval_max.into());
         let growth = Duration::from_secs(self.config.rabbit_retry_backoff.into());
-        let mut pause = first_pause.min(longest);
         loop {
             if self.config.kombu_failover_strategy == FailoverStrategy::Shuffle {
                 fastrand::shuffle(&mut state.hosts);
@@ -171,10 +183,12 @@ impl Connection {
                 match self.dial(&host).await {
                     Ok(live) => {
                         state.live = Some(live);
-                        state.was_open = true;
+                        state.dial_at = None;
+                        state.pause = None;
+                        self.was_open.store(true, Ordering::Relaxed);
                         return Ok(());
                     }
-                    Err(DialError::Refused(reason)) if !state.was_open => {
+                    Err(DialError::Refused(reason)) if !self.was_open.load(Ordering::Relaxed) => {
                         return Err(TransportError::Refused(reason));
                     }
                     Err(DialError::Unreachable(reason)) => last_error = reason,
@@ -184,6 +198,8 @@ impl Connection {
                     }
                 }
             }
+            let pause = state.pause.unwrap_or(first_pause).min(longest);
+            state.pause = Some(pause + growth);
             // Whoever happened to need it is not what this is about.
             warn!(
                 parent: None,
@@ -191,12 +207,10 @@ impl Connection {
                 pause.as_secs(),
                 self.purpose
             );
-            pause = match self.pause(&state.hosts, pause, all_unreachable).await {
+            if self.pause(&state.hosts, pause, all_unreachable).await {
                 // Its broker is starting: the next pauses are short again.
-                true => first_pause,
-                false => pause + growth,
+                state.pause = None;
             }
-            .min(longest);
         }
     }
 
@@ -227,22 +241,20 @@ impl Connection {
                 "RabbitMQ at {address} accepts connections but does not answer"
             ))
         };
-        let (socket, closer) =
-            match timeout(DIAL_TIMEOUT, Socket::connect(host, &self.config)).await {
-                Ok(Ok(opened)) => opened,
-                Ok(Err(SocketError::Unreachable(error))) => {
-                    return Err(unreachable(format!("cannot connect: {error}")));
-                }
-                Ok(Err(SocketError::Tls(error))) => {
-                    return Err(DialError::Refused(error.to_string()));
-                }
-                Ok(Err(SocketError::Handshake(error))) => {
-                    return Err(explain_tls(host, &error)
-                        .unwrap_or_else(|| failed(host, &format!("no TLS: {error}"))));
-                }
-                Err(_) if self.config.ssl => return Err(silent()),
-                Err(_) => return Err(unreachable("no answer to the connection".to_owned())),
-            };
+        let (socket, closer) = match Socket::connect(host, &self.config, DIAL_TIMEOUT).await {
+            Ok(opened) => opened,
+            Err(SocketError::Unreachable(error)) => {
+                return Err(unreachable(format!("cannot connect: {error}")));
+            }
+            Err(SocketError::Tls(error)) => {
+                return Err(DialError::Refused(error.to_string()));
+            }
+            Err(SocketError::Handshake(error)) => {
+                return Err(explain_tls(host, &error)
+                    .unwrap_or_else(|| failed(host, &format!("no TLS: {error}"))));
+            }
+            Err(SocketError::Silent) => return Err(silent()),
+        };
         // lapin asks for it once, from a thread of its own.
         let socket = SyncMutex::new(Some(socket));
         let connect = async move |_, _| {

@@ -3,6 +3,7 @@
 
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions,
     QueueDeleteOptions,
 };
-use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::AMQPValue;
 use lapin::{Acker, Channel, ErrorKind};
 use tokio::time::{sleep, timeout};
@@ -33,7 +34,9 @@ const REDECLARE_PAUSE: Duration = Duration::from_secs(1);
 const REDECLARE_GROWTH: Duration = Duration::from_secs(2);
 /// How long the orderly end of a listener may wait for the broker.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a broker that failed inside is left alone (impl_rabbit.py: `Consumer.declare`).
+/// How often a connection may be lost while queues are declared, before that is an error.
+const LOST_WHILE_DECLARING: u32 = 3;
+/// How long a broker that failed inside is left alone then (impl_rabbit.py: `Consumer.declare`).
 const BROKER_FAILED_PAUSE: Duration = Duration::from_secs(2);
 
 pub(super) struct AmqpListener<T> {
@@ -45,7 +48,17 @@ pub(super) struct AmqpListener<T> {
     /// Of the topology's stream, where it has one.
     position: Arc<Mutex<StreamPosition>>,
     seen: Arc<Mutex<SeenIds>>,
+    /// How many listeners of the transport consume nothing at the moment.
+    idle: Arc<AtomicUsize>,
     message: PhantomData<fn() -> T>,
+}
+
+impl<T> Drop for AmqpListener<T> {
+    fn drop(&mut self) {
+        if self.consuming.is_none() {
+            self.idle.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// An open channel and what arrives on it.
@@ -63,7 +76,9 @@ enum Arrival {
     /// The channel or the connection broke.
     Broken(lapin::Error),
     /// The broker cancelled the consumer, which it does when the queue was deleted.
-    Cancelled,
+    Cancelled {
+        stream: bool,
+    },
 }
 
 impl<T: Message> AmqpListener<T> {
@@ -72,7 +87,9 @@ impl<T: Message> AmqpListener<T> {
         topology: Topology,
         config: &Config,
         duplicate_window: usize,
+        idle: &Arc<AtomicUsize>,
     ) -> Self {
+        idle.fetch_add(1, Ordering::Relaxed);
         Self {
             connection,
             topology,
@@ -81,6 +98,7 @@ impl<T: Message> AmqpListener<T> {
             consuming: None,
             position: Arc::default(),
             seen: Arc::new(Mutex::new(SeenIds::new(duplicate_window))),
+            idle: Arc::clone(idle),
             message: PhantomData,
         }
     }
@@ -88,12 +106,22 @@ impl<T: Message> AmqpListener<T> {
     /// Declares the queues and consumes them.
     pub(super) async fn start(&mut self) -> Result<(), TransportError> {
         let mut repaired = false;
+        let mut rounds = 0;
         loop {
             let channel = self.connection.channel().await?;
             match self.consume(channel).await {
                 Ok(consuming) => {
                     self.consuming = Some(consuming);
+                    self.idle.fetch_sub(1, Ordering::Relaxed);
                     return Ok(());
+                }
+                // The connection went, perhaps with a broker that is starting or stopping.
+                Err(DeclareError { error, .. })
+                    if !error.is_amqp_soft_error() && rounds < LOST_WHILE_DECLARING =>
+                {
+                    rounds += 1;
+                    debug!("Lost while declaring {}: {error}", self.queue_names());
+                    sleep(BROKER_FAILED_PAUSE).await;
                 }
                 Err(refusal) => {
                     if !self.put_right(&refusal, repaired).await {
@@ -101,14 +129,14 @@ impl<T: Message> AmqpListener<T> {
                     }
                     // What does not help once does not help twice, but for the exchanges, which
                     // are made weaker only once each.
-                    repaired |= matches!(refusal.object, Object::Queue(_));
+                    repaired |= !matches!(refusal.object, Object::Exchange(_));
                 }
             }
         }
     }
 
     async fn consume(&self, channel: Channel) -> Result<Consuming, DeclareError> {
-        let all = || Object::Queue(self.queue_names());
+        let all = || Object::Use(self.queue_names());
         let failed = |object| move |error| DeclareError { object, error };
         if self.prefetch > 0 {
             let options = BasicQosOptions { global: false };
@@ -135,14 +163,16 @@ impl<T: Message> AmqpListener<T> {
                 BasicConsumeOptions::default(),
                 arguments,
             );
-            let object = Object::Queue(queue.name.clone());
+            let object = Object::Use(queue.name.clone());
             let consumer = consumer.await.map_err(failed(object))?;
             let arrivals = consumer
                 .map(|next| match next {
                     Ok(delivery) => Arrival::Delivery(delivery),
                     Err(error) => Arrival::Broken(error),
                 })
-                .chain(futures_util::stream::iter([Arrival::Cancelled]));
+                .chain(futures_util::stream::iter([Arrival::Cancelled {
+                    stream: queue.is_stream(),
+                }]));
             consuming.arrivals.push(Box::pin(arrivals));
             consuming.tags.push(tag);
         }
@@ -177,14 +207,8 @@ impl<T: Message> AmqpListener<T> {
                 self.delete(name).await;
                 true
             }
-            (AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR), _) if !repaired => {
-                warn!(
-                    "RabbitMQ failed at {}: {error}; trying again",
-                    self.queue_names()
-                );
-                sleep(BROKER_FAILED_PAUSE).await;
-                true
-            }
+            // Something went between two steps: all of them once more.
+            (AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND), Object::Use(_)) => !repaired,
             _ => false,
         }
     }
@@ -207,6 +231,7 @@ impl<T: Message> AmqpListener<T> {
         let what = match object {
             Object::Exchange(name) => format!("the exchange `{name}`"),
             Object::Queue(name) => format!("the queue `{name}`"),
+            Object::Use(name) => format!("to have the queue `{name}` used"),
         };
         TransportError::Refused(format!("RabbitMQ refused {what}: {error}"))
     }
@@ -277,16 +302,22 @@ impl<T: Message> Listener<T> for AmqpListener<T> {
                             self.queue_names()
                         );
                     }
-                    self.consuming = None;
+                    self.stop_consuming();
                     continue;
                 }
-                Some(Arrival::Cancelled) | None => {
+                Some(Arrival::Cancelled { stream }) => {
                     warn!(
                         "The broker cancelled a consumer of {}; declaring them again",
                         self.queue_names()
                     );
-                    StreamPosition::lock(&self.position).was_cancelled();
+                    if stream {
+                        StreamPosition::lock(&self.position).was_cancelled();
+                    }
                     self.close_channel().await;
+                    continue;
+                }
+                None => {
+                    self.stop_consuming();
                     continue;
                 }
             };
@@ -366,9 +397,16 @@ impl<T: Message> Listener<T> for AmqpListener<T> {
 }
 
 impl<T> AmqpListener<T> {
+    /// Consumes no longer; what was open is given back.
+    fn stop_consuming(&mut self) -> Option<Consuming> {
+        let consuming = self.consuming.take()?;
+        self.idle.fetch_add(1, Ordering::Relaxed);
+        Some(consuming)
+    }
+
     /// Gives up a channel on which only some consumers are left.
     async fn close_channel(&mut self) {
-        if let Some(consuming) = self.consuming.take() {
+        if let Some(consuming) = self.stop_consuming() {
             // If it cannot be closed it is gone already.
             let _ = timeout(STOP_TIMEOUT, consuming.channel.close(200, "OK".into())).await;
         }

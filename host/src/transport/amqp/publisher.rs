@@ -2,8 +2,9 @@
 //! (impl_rabbit.py: `_ensure_publishing`, `direct_send`, `topic_send`, `fanout_send`).
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::protocol::AMQPSoftError;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation};
+use lapin::{BasicProperties, Channel, Confirmation, ErrorKind};
 
 use super::options::Config;
 use crate::protocol::compression::{Codec, compressed};
@@ -15,6 +16,9 @@ pub(super) enum PublishError {
     Returned(String),
     /// The broker, or AMQP itself, does not allow it: trying again gives the same answer.
     Refused(String),
+    /// The broker closed the channel for it, or for a message of somebody else's on it: only one that
+    /// is sent alone shows whose.
+    Closed(lapin::Error),
     /// The channel is of no further use, or the broker could not take it now. Whoever shares a
     /// channel gets the error that another one caused, so this is no verdict on the message.
     Broken(BoxError),
@@ -22,7 +26,13 @@ pub(super) enum PublishError {
 
 impl From<lapin::Error> for PublishError {
     fn from(error: lapin::Error) -> Self {
-        Self::Broken(error.into())
+        let is_missing_exchange = matches!(error.kind(), ErrorKind::ProtocolError(protocol)
+            if protocol.get_id() == AMQPSoftError::NOTFOUND.get_id());
+        match error.is_amqp_soft_error() && !is_missing_exchange {
+            true => Self::Closed(error),
+            // A missing exchange is declared again with the next channel.
+            false => Self::Broken(error.into()),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
@@ -57,6 +58,8 @@ pub(super) enum SocketError {
     Tls(TlsError),
     /// The handshake of TLS.
     Handshake(io::Error),
+    /// Somebody listens there and says nothing.
+    Silent,
 }
 
 /// What a port that speaks TLS answers to AMQP. No frame of AMQP begins with it.
@@ -68,19 +71,17 @@ const TLS_ALERT: u8 = 21;
 pub(super) struct WantsTls;
 
 impl Socket {
-    /// Connects, however long it takes.
+    /// Connects. Each address of the host, and the handshake of TLS, may take `limit`.
     pub(super) async fn connect(
         host: &Host,
         options: &Config,
+        limit: Duration,
     ) -> Result<(Self, Closer), SocketError> {
         let tls = match options.ssl {
             true => Some(tls::client_config(options).map_err(SocketError::Tls)?),
             false => None,
         };
-        let address = (host.dialled_name(), host.port);
-        let tcp = TcpStream::connect(address)
-            .await
-            .map_err(SocketError::Unreachable)?;
+        let tcp = dial(host, limit).await.map_err(SocketError::Unreachable)?;
         let dead_after = Duration::from_secs(options.heartbeat_timeout_threshold.into());
         let closer = watch_over(&tcp, dead_after).map_err(SocketError::Unreachable)?;
         let may_be_tls = tls.is_none();
@@ -90,8 +91,10 @@ impl Socket {
                 let name = ServerName::try_from(host.name.clone())
                     .map_err(|error| SocketError::Handshake(io::Error::other(error)))?;
                 let connector = TlsConnector::from(Arc::new(config));
-                let stream = connector.connect(name, tcp).await;
-                Box::new(stream.map_err(SocketError::Handshake)?)
+                match timeout(limit, connector.connect(name, tcp)).await {
+                    Ok(stream) => Box::new(stream.map_err(SocketError::Handshake)?),
+                    Err(_) => return Err(SocketError::Silent),
+                }
             }
         };
         let socket = Self {
@@ -111,6 +114,20 @@ impl Socket {
         use futures_io::AsyncRead as _;
         Pin::new(self).poll_read(context, &mut [0]).map(Result::err)
     }
+}
+
+/// The first of the host's addresses that answers: one that leads nowhere must not use up the time of
+/// the others.
+async fn dial(host: &Host, limit: Duration) -> io::Result<TcpStream> {
+    let mut last_error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in tokio::net::lookup_host((host.dialled_name(), host.port)).await? {
+        match timeout(limit, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last_error = error,
+            Err(_) => last_error = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(last_error)
 }
 
 /// Has the kernel notice a peer that is gone, as upstream does.

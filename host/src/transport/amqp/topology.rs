@@ -62,6 +62,8 @@ pub(super) struct DeclareError {
 pub(super) enum Object {
     Exchange(String),
     Queue(String),
+    /// A queue's binding or consumer: the queue itself is there.
+    Use(String),
 }
 
 impl Exchange {
@@ -273,7 +275,7 @@ impl Queue {
                 QueueBindOptions::default(),
                 FieldTable::default(),
             );
-            let object = Object::Queue(self.name.clone());
+            let object = Object::Use(self.name.clone());
             bound.await.map_err(failed(object))?;
         }
         Ok(())
