@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::host::Setup;
+use crate::support::host::{PROBE_GRANTS, Setup};
 
 #[test]
 fn a_host_killed_while_it_writes_finds_everything_it_replied_to() {
@@ -48,10 +48,14 @@ fn a_host_killed_while_it_writes_finds_everything_it_replied_to() {
 
 #[test]
 fn a_bucket_in_memory_ends_with_its_host() {
-    let more = "[grants]\nkeyvalue = [\"probe\"]";
     let mut host = Setup::new("memory://")
         .tables("[keyvalue.probe]\nbackend = \"memory\"")
-        .plugin("probe", &crate::support::guests::probe(), "probe", more)
+        .plugin(
+            "probe",
+            &crate::support::guests::probe(),
+            "probe",
+            PROBE_GRANTS,
+        )
         .start();
     assert_eq!(host.result("probe", "count", json!({"key": "k"})), 1);
     assert_eq!(host.result("probe", "count", json!({"key": "k"})), 2);

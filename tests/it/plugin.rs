@@ -9,7 +9,7 @@ use crate::support::guests::{
     bare_module, bare_module_counting, bare_module_importing, bare_module_named,
     bare_module_returning, bare_module_with_targets, probe,
 };
-use crate::support::host::{Host, Setup};
+use crate::support::host::{Host, PROBE_GRANTS, Setup};
 
 /// A host with the guest on `bad` and the well-behaved one on `good`.
 fn beside_the_probe(wasm: &[u8], more: &str) -> Host {
@@ -165,10 +165,9 @@ fn all_three_kinds_of_file_are_served() {
     std::fs::write(&path, probe()).expect("a file");
     let described = endpointd::plugin::artifact::Artifact::read(&path).expect("a plugin");
     let bare = bare_module_returning("\"bare\"");
-    let grants = "[grants]\nkeyvalue = [\"probe\"]";
     let host = Setup::new("memory://")
         .probe("described")
-        .plugin("component", &described.component, "component", grants)
+        .plugin("component", &described.component, "component", PROBE_GRANTS)
         .plugin("bare", &bare, "bare", "")
         .start();
     assert_eq!(host.result("described", "which", json!({})), "null 1.4");
@@ -250,11 +249,17 @@ fn an_import_that_is_not_granted_is_refused_with_the_line_that_grants_it() {
     check_refused(
         Some(&probe()),
         MANIFEST,
+        "which is not granted: add `client = [\"cast:TOPIC\", \"fanout:TOPIC\"]` under [grants]",
+    );
+    let send = format!("{MANIFEST}[grants]\nclient = [\"cast:*\"]\n");
+    check_refused(
+        Some(&probe()),
+        &send,
         "which is not granted: add `keyvalue = [\"BUCKET\"]` under [grants] in plugin.toml",
     );
     let wasm = bare_module_importing("env", "system");
     check_refused(Some(&wasm), MANIFEST, "does not fit the contract");
-    let granted = format!("{MANIFEST}[grants]\nkeyvalue = [\"elsewhere\"]\n");
+    let granted = format!("{send}keyvalue = [\"elsewhere\"]\n");
     check_refused(Some(&probe()), &granted, "add [keyvalue.elsewhere]");
 }
 

@@ -176,6 +176,7 @@ fn c23_c24_c26_what_upstream_rejects_is_rejected_and_the_next_message_served() {
     }
     served.is_unharmed();
     let log = served.host.log();
+    assert!(log.contains(&format!("to `{}`", served.topic)), "{log}");
     let rejected = log
         .lines()
         .filter(|line| line.contains("Rejected a message"));

@@ -11,6 +11,10 @@ use tempfile::TempDir;
 
 use super::{eventually, free_port};
 
+/// What the well-behaved guest needs, in plugin.toml.
+pub(crate) const PROBE_GRANTS: &str =
+    "[grants]\nkeyvalue = [\"probe\"]\nclient = [\"cast:*\", \"fanout:*\"]\n";
+
 /// What a host is started with.
 pub(crate) struct Setup {
     folder: TempDir,
@@ -73,13 +77,12 @@ impl Setup {
 
     /// The well-behaved guest on `topic`, with its bucket.
     pub(crate) fn probe(self, topic: &str) -> Self {
-        let more = "[grants]\nkeyvalue = [\"probe\"]\nclient = [\"cast:*\", \"fanout:*\"]\n\
-                    [config]\ncolour = \"green\"";
+        let more = format!("{PROBE_GRANTS}[config]\ncolour = \"green\"");
         self.tables("[keyvalue.probe]\nbackend = \"file\"").plugin(
             "probe",
             &super::guests::probe(),
             topic,
-            more,
+            &more,
         )
     }
 

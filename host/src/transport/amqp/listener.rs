@@ -72,13 +72,12 @@ type Arrivals = Pin<Box<dyn Stream<Item = Arrival> + Send + Sync>>;
 
 #[expect(clippy::large_enum_variant, reason = "nearly every one is a delivery")]
 enum Arrival {
-    Delivery(AmqpDelivery),
+    /// What was delivered, and from which of the queues.
+    Delivery(AmqpDelivery, Arc<str>),
     /// The channel or the connection broke.
     Broken(lapin::Error),
     /// The broker cancelled the consumer, which it does when the queue was deleted.
-    Cancelled {
-        stream: bool,
-    },
+    Cancelled { stream: bool },
 }
 
 impl<T: Message> AmqpListener<T> {
@@ -165,9 +164,10 @@ impl<T: Message> AmqpListener<T> {
             );
             let object = Object::Use(queue.name.clone());
             let consumer = consumer.await.map_err(failed(object))?;
+            let name = Arc::<str>::from(queue.name.as_str());
             let arrivals = consumer
-                .map(|next| match next {
-                    Ok(delivery) => Arrival::Delivery(delivery),
+                .map(move |next| match next {
+                    Ok(delivery) => Arrival::Delivery(delivery, Arc::clone(&name)),
                     Err(error) => Arrival::Broken(error),
                 })
                 .chain(futures_util::stream::iter([Arrival::Cancelled {
@@ -292,8 +292,8 @@ impl<T: Message> Listener<T> for AmqpListener<T> {
                 self.restart().await;
                 continue;
             };
-            let delivery = match consuming.arrivals.next().await {
-                Some(Arrival::Delivery(delivery)) => delivery,
+            let (delivery, queue) = match consuming.arrivals.next().await {
+                Some(Arrival::Delivery(delivery, queue)) => (delivery, queue),
                 Some(Arrival::Broken(error)) => {
                     // A lost connection has its own line, for all who use it.
                     if error.is_amqp_soft_error() {
@@ -340,9 +340,8 @@ impl<T: Message> Listener<T> for AmqpListener<T> {
                     return Incoming::new(message, expires_in, unaccepted, seen);
                 }
                 Err(error) => {
-                    let queue = delivery.routing_key.as_str();
                     warn!(
-                        queue.name = queue,
+                        queue.name = &*queue,
                         "Rejected a message to `{queue}`: {error}"
                     );
                     unaccepted.reject().await;
@@ -365,7 +364,7 @@ impl<T: Message> Listener<T> for AmqpListener<T> {
             }
             // After the last cancel nothing more arrives; what is here goes to other hosts.
             while let Some(arrival) = consuming.arrivals.next().await {
-                if let Arrival::Delivery(delivery) = arrival {
+                if let Arrival::Delivery(delivery, _) = arrival {
                     delivery
                         .reject(BasicRejectOptions { requeue: true })
                         .await?;
