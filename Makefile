@@ -7,7 +7,7 @@ BROKER ?= memory
 # Scripts and tests look for what was built in target/.
 unexport CARGO_TARGET_DIR
 
-.PHONY: help build plugins demo test conformance docs lint fuzz format setup setup-rabbitmq setup-peers setup-fuzz
+.PHONY: help build plugins examples demo test conformance docs lint fuzz format setup setup-rabbitmq setup-peers setup-fuzz
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -19,13 +19,16 @@ plugins: ## Build the plugins into target/plugins
 	@scripts/setup-wasm.sh
 	@scripts/build-guests.sh
 
+examples: ## Build the programs that call, with nothing but the client half
+	$(CARGO) build --package caller --package fanout_publisher
+
 demo: build plugins ## See it work: BROKER=memory (nothing to install) or BROKER=rabbitmq
 	@scripts/demo.sh $(BROKER)
 
-test: setup build plugins ## Install what the tests need, and run them all
+test: setup build plugins examples ## Install what the tests need, and run them all
 	$(CARGO) test --workspace
 
-conformance: setup build plugins ## Prove every conformance point, and write docs/conformance.md
+conformance: setup build plugins examples ## Prove every conformance point, and write docs/conformance.md
 	@CARGO="$(CARGO)" scripts/conformance.py
 
 docs: ## Write docs/configuration.md from the types
@@ -34,6 +37,7 @@ docs: ## Write docs/configuration.md from the types
 lint: ## Check formatting and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+	$(CARGO) clippy --package endpointd --no-default-features -- --deny warnings
 
 fuzz: setup-fuzz ## Fuzz the parsers for a minute each
 	@scripts/fuzz.sh 60

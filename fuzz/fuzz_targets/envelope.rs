@@ -2,8 +2,10 @@
 
 #![no_main]
 
-use endpointd_fuzz::protocol::envelope::{OutgoingRequest, Reply, Request, decode, encode_reply};
+use endpointd_fuzz::protocol::envelope::decode;
 use endpointd_fuzz::protocol::json;
+use endpointd_fuzz::protocol::reply::{Reply, encode_reply};
+use endpointd_fuzz::protocol::request::{OutgoingRequest, ReplyTo, Request};
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
 
@@ -38,12 +40,18 @@ fuzz_target!(|body: &[u8]| {
         method: request.method.as_deref().unwrap_or_default(),
         args,
         context: &request.context,
-        reply_queue: "reply_1",
-        message_id: "m",
+        trace: &[],
+        depth: request.depth,
+        reply_to: Some(ReplyTo {
+            queue: "reply_1",
+            message_id: "m",
+            monitor: None,
+        }),
         unique_id: "u",
     };
     let encoded = outgoing.encode().expect("an object is its context");
     let again: Request = decode(&encoded).expect("our own request");
     assert_eq!(again.args.expect("an object").get(), args.get());
     assert_eq!(again.context.get(), request.context.get());
+    assert_eq!(again.depth, request.depth);
 });

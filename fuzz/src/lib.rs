@@ -6,6 +6,8 @@ pub mod protocol {
     pub mod envelope;
     pub mod failure;
     pub mod json;
+    pub mod reply;
+    pub mod request;
     pub mod target;
 }
 

@@ -20,6 +20,8 @@ pub struct Failure {
     pub message: String,
     /// The keyword arguments that the caller rebuilds the exception with.
     pub kwargs: Map<String, Value>,
+    /// Lines for whoever looks for the cause: what the exception of another service came with.
+    pub traceback: Box<[String]>,
     /// Part of the interface, and so not worth a line in the host's log.
     pub expected: bool,
 }
@@ -36,6 +38,7 @@ impl Failure {
             module: module.into(),
             message: message.into(),
             kwargs: Map::new(),
+            traceback: Box::default(),
             expected: false,
         }
     }

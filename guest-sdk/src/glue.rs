@@ -219,8 +219,7 @@ mod exports {
                 true => None,
                 false => serde_json::to_string(&failure.kwargs).ok(),
             },
-            // Rust has none to give.
-            traceback: Vec::new(),
+            traceback: failure.traceback.into_vec(),
             expected: failure.expected,
         })
     }

@@ -1,9 +1,11 @@
 //! The host's side of a unit test, native only. Every thread, and so every test, has its own:
-//! no settings, empty buckets, an empty log.
+//! no settings, empty buckets, an empty log, nobody to call.
 
 use std::time::SystemTime;
 
-use crate::client::{Kind, Target};
+use serde_json::Value;
+
+use crate::client::{Error, Kind, Target};
 use crate::host::world;
 use crate::log::Level;
 
@@ -30,6 +32,11 @@ pub fn set_host_started(started: SystemTime) {
 /// The lines logged so far, and forgets them.
 pub fn take_log() -> Vec<(Level, String)> {
     world(|world| std::mem::take(&mut world.log))
+}
+
+/// Answers calls to others, given the target, the method and its arguments. Without it nobody listens.
+pub fn answer(answerer: impl FnMut(&Target, &str, Value) -> Result<Value, Error> + 'static) {
+    world(|world| world.answerer = Some(Box::new(answerer)));
 }
 
 /// The messages sent so far, each with its method and arguments as JSON, and forgets them.

@@ -4,6 +4,7 @@
 //! - `GET /ready`: 200 while topics are served; 503 before, while the broker is lost, and while
 //!   stopping
 //! - `POST /call`: calls a method over the transport; only where the listener is on loopback
+//! - `POST /cast`: the same without a reply
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -23,20 +24,16 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::reply_waiter::NoReply;
-use crate::client::{CallError, RpcCall, RpcClient};
+use crate::client::{ClientError, RpcClient, Target};
 use crate::protocol::json;
-use crate::transport::Transport;
+use crate::transport::{Transport, TransportError};
 
 /// What the routes need.
 #[derive(Clone)]
 pub struct Admin {
-    pub client: Arc<RpcClient>,
+    pub client: RpcClient,
     pub phase: watch::Receiver<Phase>,
     pub transport: Arc<dyn Transport>,
-    /// The exchange of a call that names none.
-    pub exchange: String,
-    pub default_timeout: Duration,
 }
 
 /// What the host is about.
@@ -47,10 +44,10 @@ pub enum Phase {
     Stopping,
 }
 
-/// The body of `POST /call`.
-#[derive(Debug, Deserialize, Serialize)]
+/// The body of `POST /call` and `POST /cast`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct CallRequest {
+pub struct SendRequest {
     pub topic: String,
     pub method: String,
     #[serde(default = "json::empty_object")]
@@ -60,22 +57,28 @@ pub struct CallRequest {
     pub namespace: Option<String>,
     pub version: Option<String>,
     pub server: Option<String>,
+    /// To every server of the topic; not for calls.
+    #[serde(default)]
+    pub fanout: bool,
     pub exchange: Option<String>,
     pub timeout_ms: Option<u64>,
 }
 
-/// The answer of `POST /call`: with status 200 one of the first two, else `error`.
-#[derive(Debug, Deserialize, Serialize)]
+/// What became of a message: the answer of `POST /call` and `POST /cast`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum CallResponse {
+pub enum Outcome {
+    /// With status 200; `null` for a cast.
     Result(Box<RawValue>),
-    Failure(RemoteFailureBody),
+    /// With status 200.
+    Failure(RemoteFailure),
+    /// With another status, which tells the kind.
     Error(String),
 }
 
 /// The exception that the other side answered with.
-#[derive(Debug, Deserialize, Serialize)]
-pub struct RemoteFailureBody {
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct RemoteFailure {
     pub class: String,
     pub module: String,
     pub message: String,
@@ -95,14 +98,15 @@ impl Admin {
         // Whoever reaches it can call anything, so it is for this machine only. A web page in a
         // browser here cannot: it may not send JSON to another origin without asking first, and
         // one whose own name was made to mean this machine is known by that name.
-        let calls = match address.ip().is_loopback() {
-            true => post(call),
-            false => post(refuse_calls),
+        let (calls, casts) = match address.ip().is_loopback() {
+            true => (post(call), post(cast)),
+            false => (post(refuse_messages), post(refuse_messages)),
         };
         Router::new()
             .route("/live", get(|| async { "live\n" }))
             .route("/ready", get(ready))
             .route("/call", calls)
+            .route("/cast", casts)
             .with_state(self)
     }
 }
@@ -116,80 +120,137 @@ async fn ready(State(admin): State<Admin>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, reason).into_response()
 }
 
-async fn refuse_calls() -> Response {
+async fn refuse_messages() -> Response {
     let reason = "this host's admin listener is not on loopback, so it takes no calls";
-    let error = CallResponse::Error(reason.to_owned());
-    (StatusCode::FORBIDDEN, Json(error)).into_response()
+    error(StatusCode::FORBIDDEN, reason.to_owned())
 }
 
 async fn call(
     State(admin): State<Admin>,
     headers: HeaderMap,
-    request: Result<Json<CallRequest>, JsonRejection>,
+    body: Result<Json<SendRequest>, JsonRejection>,
 ) -> Response {
-    if !is_local(&headers) {
-        let error = CallResponse::Error("call by an address of this machine".to_owned());
-        return (StatusCode::FORBIDDEN, Json(error)).into_response();
-    }
-    let reason = match *admin.phase.borrow() {
-        Phase::Serving => None,
-        Phase::Starting => Some("the host is waiting for its broker"),
-        Phase::Stopping => Some("the host is stopping"),
+    let (client, request) = match admin.prepare(&headers, body) {
+        Ok(prepared) => prepared,
+        Err(refused) => return *refused,
     };
-    if let Some(reason) = reason {
-        let error = CallResponse::Error(reason.to_owned());
-        return (StatusCode::SERVICE_UNAVAILABLE, Json(error)).into_response();
-    }
-    let request = match request {
-        Ok(Json(request)) => request,
-        Err(rejection) => {
-            let error = CallResponse::Error(rejection.body_text());
-            return (rejection.status(), Json(error)).into_response();
+    let calling = client.call_json(&request.context, &request.method, &request.args);
+    answer(outcome_of(calling.await))
+}
+
+async fn cast(
+    State(admin): State<Admin>,
+    headers: HeaderMap,
+    body: Result<Json<SendRequest>, JsonRejection>,
+) -> Response {
+    let (client, request) = match admin.prepare(&headers, body) {
+        Ok(prepared) => prepared,
+        Err(refused) => return *refused,
+    };
+    let casting = client.cast_json(&request.context, &request.method, &request.args);
+    answer(outcome_of(
+        casting.await.map(|()| RawValue::NULL.to_owned()),
+    ))
+}
+
+impl Admin {
+    /// The client for a request that may be sent; else the answer that says why not.
+    fn prepare(
+        &self,
+        headers: &HeaderMap,
+        body: Result<Json<SendRequest>, JsonRejection>,
+    ) -> Result<(RpcClient, SendRequest), Box<Response>> {
+        let refused = |status, reason: &str| Err(Box::new(error(status, reason.to_owned())));
+        if !is_local(headers) {
+            return refused(StatusCode::FORBIDDEN, "call by an address of this machine");
         }
-    };
-    if !json::is_object(&request.args) || !json::is_object(&request.context) {
-        let error = CallResponse::Error("`args` and `context` must be objects".to_owned());
-        return (StatusCode::UNPROCESSABLE_ENTITY, Json(error)).into_response();
+        let not_now = |reason| refused(StatusCode::SERVICE_UNAVAILABLE, reason);
+        match *self.phase.borrow() {
+            Phase::Serving => {}
+            Phase::Starting => return not_now("the host is waiting for its broker"),
+            Phase::Stopping => return not_now("the host is stopping"),
+        }
+        let Json(request) = match body {
+            Ok(body) => body,
+            Err(rejection) => return refused(rejection.status(), &rejection.body_text()),
+        };
+        match request.prepare(&self.client) {
+            Ok(client) => Ok((client, request)),
+            Err(problem) => refused(status_of(&problem), &problem.to_string()),
+        }
     }
-    let timeout_ms = request.timeout_ms.map(Duration::from_millis);
-    let outcome = admin
-        .client
-        .call(RpcCall {
-            exchange: request.exchange.as_deref().unwrap_or(&admin.exchange),
-            topic: &request.topic,
-            server: request.server.as_deref(),
-            namespace: request.namespace.as_deref(),
-            version: request.version.as_deref(),
-            method: &request.method,
-            args: &request.args,
-            context: &request.context,
-            timeout: timeout_ms.unwrap_or(admin.default_timeout),
-        })
-        .await;
-    let (status, body) = match outcome {
-        Ok(result) => (StatusCode::OK, CallResponse::Result(result)),
-        Err(CallError::Remote(failure)) => {
-            let body = RemoteFailureBody {
+}
+
+impl SendRequest {
+    /// The client that sends it, made of another that has the host's own exchange and timeout.
+    pub fn prepare(&self, client: &RpcClient) -> Result<RpcClient, ClientError> {
+        let target = Target {
+            exchange: self.exchange.clone(),
+            topic: Some(self.topic.clone()),
+            server: self.server.clone(),
+            namespace: self.namespace.clone(),
+            version: None,
+            fanout: self.fanout,
+        };
+        client
+            .prepare()
+            .with_target(target)
+            .timeout(self.timeout_ms.map(Duration::from_millis))
+            .version(self.version.as_deref())
+    }
+}
+
+/// What became of a message, and the status that tells the kind.
+pub fn outcome_of(sent: Result<Box<RawValue>, ClientError>) -> (StatusCode, Outcome) {
+    match sent {
+        Ok(result) => (StatusCode::OK, Outcome::Result(result)),
+        Err(ClientError::Remote(failure)) => {
+            let failure = RemoteFailure {
                 class: failure.class,
                 module: failure.module,
                 message: failure.message,
                 traceback: failure.traceback,
             };
-            (StatusCode::OK, CallResponse::Failure(body))
+            (StatusCode::OK, Outcome::Failure(failure))
         }
         Err(error) => {
-            let status = match error {
-                CallError::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
-                CallError::NoServer(_) => StatusCode::NOT_FOUND,
-                CallError::Context(_) => StatusCode::UNPROCESSABLE_ENTITY,
-                CallError::NoReply(NoReply::TooMany) => StatusCode::TOO_MANY_REQUESTS,
-                CallError::NoReply(NoReply::Stopped) => StatusCode::SERVICE_UNAVAILABLE,
-                CallError::Remote(_) | CallError::Transport(_) => StatusCode::BAD_GATEWAY,
+            let status = status_of(&error);
+            let text = match &error {
+                ClientError::TimedOut { after, .. } => {
+                    format!("no reply within {} s", after.as_secs_f64())
+                }
+                ClientError::Closed => "the host is stopping".to_owned(),
+                _ => error.to_string(),
             };
-            (status, CallResponse::Error(error.to_string()))
+            (status, Outcome::Error(text))
         }
-    };
-    (status, Json(body)).into_response()
+    }
+}
+
+fn status_of(error: &ClientError) -> StatusCode {
+    match error {
+        ClientError::TimedOut { .. } | ClientError::NotSent(TransportError::TimedOut) => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
+        ClientError::Undeliverable(_) => StatusCode::NOT_FOUND,
+        ClientError::InvalidTarget(_)
+        | ClientError::InvalidVersion(_)
+        | ClientError::VersionCap { .. }
+        | ClientError::Invalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        ClientError::TooMany => StatusCode::TOO_MANY_REQUESTS,
+        ClientError::Closed => StatusCode::SERVICE_UNAVAILABLE,
+        ClientError::Remote(_) | ClientError::NotSent(_) | ClientError::UnexpectedResult(_) => {
+            StatusCode::BAD_GATEWAY
+        }
+    }
+}
+
+fn answer((status, outcome): (StatusCode, Outcome)) -> Response {
+    (status, Json(outcome)).into_response()
+}
+
+fn error(status: StatusCode, reason: String) -> Response {
+    answer((status, Outcome::Error(reason)))
 }
 
 /// Whether the request was addressed to this machine as itself, and not by a name that somebody

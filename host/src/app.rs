@@ -1,5 +1,4 @@
-//! Builds each part once, joins the seams, and owns every task and the drain. The only file that
-//! knows which transport runs.
+//! Builds each part once, joins the seams, and owns every task and the drain.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,22 +16,21 @@ use tracing::{info, warn};
 
 use crate::admin::{Admin, Phase};
 use crate::catalog::Catalog;
-use crate::client::RpcClient;
+use crate::client::{RpcClient, Target};
 use crate::config::Config;
 use crate::endpoint::ping::{self, Ping};
 use crate::endpoint::{Endpoint, Endpoints};
 use crate::keyvalue::file::FileBucket;
 use crate::keyvalue::memory::MemoryBucket;
 use crate::keyvalue::{Backend, Buckets, KeyValue};
-use crate::outbound::Outbound;
 use crate::plugin::PluginLoader;
 use crate::plugin::engine::PluginEngine;
 use crate::protocol::target::ServerTarget;
 use crate::server::executor::Executor;
+use crate::server::local::LocalServers;
 use crate::server::{RpcServer, StoppedServer};
 use crate::transport::Transport;
-use crate::transport::amqp::RabbitTransport;
-use crate::transport::memory::MemoryTransport;
+use crate::transport::open::open;
 use crate::transport::url::TransportUrl;
 
 /// The daemon, before it talks to the broker.
@@ -41,7 +39,9 @@ pub struct App {
     url: TransportUrl,
     catalog: Catalog,
     transport: Arc<dyn Transport>,
-    client: Arc<RpcClient>,
+    client: RpcClient,
+    /// What plugins send through.
+    local: Arc<LocalServers>,
     admin: Option<TcpListener>,
     workers: Handle,
     /// How long a reply is tried again whose queue is missing.
@@ -57,27 +57,23 @@ impl App {
     /// the broker runs where this is called.
     pub async fn build(config: Config, workers: Handle) -> anyhow::Result<Self> {
         let url = config.transport_url()?;
-        let mut options = config.rabbit.clone();
-        let transport: Arc<dyn Transport> = match &url {
-            TransportUrl::Memory => Arc::new(MemoryTransport::new(config.duplicate_window)),
-            TransportUrl::Rabbit(rabbit) => {
-                let (io, window) = (Handle::current(), config.duplicate_window);
-                options = config.rabbit_options(rabbit)?;
-                Arc::new(RabbitTransport::new(rabbit, options.clone(), window, &io))
-            }
-        };
-        let exchange = config.control_exchange.clone();
-        let client = Arc::new(RpcClient::new(Arc::clone(&transport), exchange));
+        let options = config.rabbit_options(&url)?;
+        let io = Handle::current();
+        let transport = open(&url, &options, config.duplicate_window, &io);
+        let client = RpcClient::new(Arc::clone(&transport), Target::default(), &io)
+            .exchange(config.control_exchange.as_str())
+            .default_timeout(config.response_timeout());
+        let local = Arc::new(LocalServers::new(Arc::new(client.clone())));
         let engine = PluginEngine::new()
             .map_err(|error| anyhow::anyhow!("cannot set up WebAssembly: {error:#}"))?;
         let buckets = open_buckets(&config)?;
-        let outbound: Arc<dyn Outbound> = client.clone();
-        let loader = PluginLoader::new(engine, buckets, Some(outbound))
+        let loader = PluginLoader::new(engine, buckets, Some(local.clone()))
             .map_err(|error| anyhow::anyhow!("cannot set up the plugins' imports: {error:#}"))?;
         let catalog = Catalog::load(&config.plugin_dir, &loader).await?;
         let admin = bind_admin(&config).await?;
         Ok(Self {
             client,
+            local,
             missing_queue_timeout: Duration::from_secs(
                 options.kombu_missing_consumer_retry_timeout.into(),
             ),
@@ -100,11 +96,9 @@ impl App {
         announce: impl FnOnce(&[String]),
     ) -> anyhow::Result<()> {
         let (phase, phases) = watch::channel(Phase::Starting);
-        // The client and the admin listener are needed until the last reply is sent.
+        // The admin listener is needed until the last reply is sent.
         let drained = CancellationToken::new();
         let others = TaskTracker::new();
-        let (client, until) = (Arc::clone(&self.client), drained.child_token());
-        others.spawn(async move { client.run(until).await });
         if let Some(listener) = self.admin.take() {
             self.start_admin(listener, phases, drained.child_token(), &others)?;
         }
@@ -137,12 +131,11 @@ impl App {
             for server in stopped {
                 server.close().await;
             }
-            // Ends the client first, so that no request of the admin listener waits for a reply
-            // that cannot come.
             drained.cancel();
             others.close();
-            others.wait().await;
-            self.transport.close().await;
+            // Ends the client as well, so that no request of the admin listener waits for a reply
+            // that cannot come.
+            tokio::join!(others.wait(), self.client.close());
         };
         let grace = self.config.shutdown_grace();
         let left = || count_of_requests(&self.requests);
@@ -184,6 +177,8 @@ impl App {
                 self.workers.clone(),
                 self.stopping.clone(),
             ));
+            self.local
+                .add(target.clone(), endpoints.clone(), Arc::clone(&executor));
             servers.push(RpcServer::new(target, listener, endpoints, executor));
         }
         Ok((servers, ready_lines))
@@ -212,11 +207,9 @@ impl App {
     ) -> std::io::Result<()> {
         info!("Admin listener on http://{}", listener.local_addr()?);
         let admin = Admin {
-            client: Arc::clone(&self.client),
+            client: self.client.clone(),
             phase,
             transport: Arc::clone(&self.transport),
-            exchange: self.config.control_exchange.clone(),
-            default_timeout: self.config.response_timeout(),
         };
         tasks.spawn(async move {
             if let Err(error) = admin.run(listener, until).await {

@@ -22,6 +22,7 @@ use self::client_grant::ClientGrant;
 use crate::bindings::endpointd::rpc as contract;
 use crate::bindings::wasi;
 use crate::endpoint::Delivery;
+use crate::endpoint::place::Place;
 use crate::keyvalue::{BucketName, Buckets, KeyValue};
 use crate::outbound::Outbound;
 use crate::protocol::json::Json;
@@ -32,9 +33,8 @@ use crate::protocol::json::Json;
 pub struct Grants {
     /// Buckets the plugin may open.
     pub keyvalue: Vec<BucketName>,
-    /// RPC it may send through the host's own exchange: `cast:TOPIC`, to any or to one server of it,
-    /// and `fanout:TOPIC`; `*` is every topic. `call:TOPIC` is accepted,
-    /// and has no effect yet.
+    /// RPC it may send through the host's own exchange: `call:TOPIC` and `cast:TOPIC`, to any or to
+    /// one server of it, and `fanout:TOPIC`; `*` is every topic.
     pub client: Vec<String>,
 }
 
@@ -70,9 +70,9 @@ pub fn need_of(import: &str) -> Option<Need> {
     let interface = import.split('@').next().unwrap_or_default();
     let package = interface.split('/').next().unwrap_or_default();
     match (package, interface) {
-        (_, "endpointd:rpc/client") => {
-            Some(Need::Grant("client = [\"cast:TOPIC\", \"fanout:TOPIC\"]"))
-        }
+        (_, "endpointd:rpc/client") => Some(Need::Grant(
+            "client = [\"call:TOPIC\", \"cast:TOPIC\", \"fanout:TOPIC\"]",
+        )),
         ("wasi:keyvalue", "wasi:keyvalue/store" | "wasi:keyvalue/atomics") => {
             Some(Need::Grant("keyvalue = [\"BUCKET\"]"))
         }
@@ -138,7 +138,12 @@ pub struct Granted {
 pub struct CallInfo {
     pub id: String,
     pub delivery: Delivery,
+    /// When the caller stops waiting, where it is known.
     pub deadline: Option<Instant>,
+    /// When the guest is ended, whatever it does.
+    pub runs_until: Instant,
+    /// How many plugins, one calling the next, led to it.
+    pub depth: u32,
     /// An object; it goes with what the guest sends, if the guest sends no other.
     pub context: Json,
     pub host_started: SystemTime,
@@ -148,6 +153,8 @@ pub struct CallInfo {
 pub struct HostState {
     pub limits: MemoryLimit,
     pub call: CallInfo,
+    /// What it holds while it runs, to be lent while it waits for a reply.
+    places: Vec<Arc<Place>>,
     granted: Granted,
     outbound: Option<Arc<dyn Outbound>>,
     config: Arc<WasiConfigVariables>,
@@ -163,12 +170,14 @@ impl HostState {
         config: Arc<WasiConfigVariables>,
         memory_bytes: usize,
         call: CallInfo,
+        places: Vec<Arc<Place>>,
     ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         Self {
             limits: MemoryLimit::new(memory_bytes),
             call,
+            places,
             granted,
             outbound,
             config,
@@ -285,7 +294,7 @@ mod tests {
             "keyvalue = [\"agents\"]",
             "endpointd:rpc/client@0.1.0",
             "it imports `endpointd:rpc/client@0.1.0`, which is not granted: add \
-             `client = [\"cast:TOPIC\", \"fanout:TOPIC\"]` under [grants] in plugin.toml",
+             `client = [\"call:TOPIC\", \"cast:TOPIC\", \"fanout:TOPIC\"]` under [grants] in plugin.toml",
         );
     }
 

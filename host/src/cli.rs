@@ -1,13 +1,18 @@
 //! The command line: one struct a command, and the exit codes.
 
 pub mod call;
+pub mod cast;
 pub mod check;
+pub mod completions;
 pub mod exit_code;
+pub mod message;
+pub mod road;
+pub mod sending;
 pub mod serve;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Answers RPC calls arriving over RabbitMQ with WebAssembly plugins.
 ///
@@ -28,6 +33,8 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     Call(call::Call),
+    Cast(cast::Cast),
+    Completions(completions::Completions),
 }
 
 impl Cli {
@@ -37,6 +44,8 @@ impl Cli {
             Command::Serve(serve) => serve.run(),
             Command::Check(check) => check.run(),
             Command::Call(call) => call.run(),
+            Command::Cast(cast) => cast.run(),
+            Command::Completions(completions) => completions.run(Self::command()),
         };
         outcome.unwrap_or_else(|error| {
             eprintln!("endpointd: {error:#}");
@@ -47,10 +56,10 @@ impl Cli {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use super::*;
 
     #[test]
     fn the_command_line_is_well_formed() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
     }
 }

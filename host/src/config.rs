@@ -16,9 +16,10 @@ use toml::{Table, Value};
 use self::oslo_options::OsloConfigError;
 use crate::document::{self, DocumentError};
 use crate::keyvalue::{BucketConfig, BucketName};
-use crate::telemetry::{LogFormat, trace};
+use crate::telemetry::log::{self, LogFormat};
+use crate::telemetry::trace;
 use crate::transport::amqp::options::{self, InvalidOption};
-use crate::transport::url::{InvalidUrl, RabbitUrl, TransportUrl};
+use crate::transport::url::{InvalidUrl, TransportUrl};
 
 /// Read if no other file is named, and if it is there.
 pub const DEFAULT_FILE: &str = "endpointd.toml";
@@ -89,7 +90,7 @@ impl Default for AdminConfig {
 
 impl Default for Config {
     fn default() -> Self {
-        let telemetry = crate::telemetry::Config::default();
+        let logging = log::Config::default();
         Self {
             transport_url: None,
             transport_url_file: None,
@@ -102,8 +103,8 @@ impl Default for Config {
             rpc_ping_enabled: false,
             rpc_response_timeout_s: 60,
             shutdown_grace_s: 30,
-            log: telemetry.log,
-            log_format: telemetry.log_format,
+            log: logging.log,
+            log_format: logging.log_format,
             admin: AdminConfig::default(),
             tracing: trace::Config::default(),
             rabbit: options::Config::default(),
@@ -207,8 +208,11 @@ impl Config {
         Ok((config, notes))
     }
 
-    /// The options for the cluster at `url`, whose own win over the file's.
-    pub fn rabbit_options(&self, url: &RabbitUrl) -> Result<options::Config, ConfigError> {
+    /// RabbitMQ's options for `url`, whose own win over the file's.
+    pub fn rabbit_options(&self, url: &TransportUrl) -> Result<options::Config, ConfigError> {
+        let TransportUrl::Rabbit(url) = url else {
+            return Ok(self.rabbit.clone());
+        };
         let texts = url.options.iter().map(|(name, text)| (&**name, &**text));
         let options = self.rabbit.with_texts(texts);
         let options = options.map_err(ConfigError::UrlOption)?;
@@ -246,8 +250,8 @@ impl Config {
         Duration::from_secs(self.shutdown_grace_s)
     }
 
-    pub fn telemetry(&self) -> crate::telemetry::Config {
-        crate::telemetry::Config {
+    pub fn log(&self) -> log::Config {
+        log::Config {
             log: self.log.clone(),
             log_format: self.log_format,
         }
@@ -475,7 +479,7 @@ mod tests {
                     [rabbit]\nrabbit_qos_prefetch_count = 2\namqp_durable_queues = true\n";
         let (config, _) = load(text, &[]).expect("fine");
         let options = |config: &Config| match config.transport_url() {
-            Ok(TransportUrl::Rabbit(url)) => config.rabbit_options(&url),
+            Ok(url @ TransportUrl::Rabbit(_)) => config.rabbit_options(&url),
             other => panic!("{other:?}"),
         };
         let found = options(&config).expect("fine");

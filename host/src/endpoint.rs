@@ -1,6 +1,7 @@
 //! The seam between the server and whatever answers: a plugin, or native code.
 
 pub mod ping;
+pub mod place;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,6 +9,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use serde_json::value::RawValue;
 
+use self::place::Place;
 use crate::protocol::failure::Failure;
 use crate::protocol::json::Json;
 use crate::protocol::target::EndpointTarget;
@@ -39,6 +41,10 @@ pub struct Call<'a> {
     pub delivery: Delivery,
     /// When the caller stops waiting, where it is known.
     pub deadline: Option<Instant>,
+    /// How many plugins, one calling the next, led to it.
+    pub depth: u32,
+    /// Its place in the pool, to be lent while it waits for the reply of others.
+    pub place: Arc<Place>,
 }
 
 /// Whether anybody waits for the result.

@@ -1,4 +1,7 @@
-//! endpointd answers RPC calls that arrive over RabbitMQ with WebAssembly plugins.
+//! endpointd answers RPC calls that arrive over RabbitMQ with WebAssembly plugins, and calls others.
+//!
+//! To call from a program of your own, begin with [`client::RpcClient`], and leave out the daemon:
+//! `endpointd = { ..., default-features = false }`.
 //!
 //! The modules, in the order in which a request passes them; ARCHITECTURE.md tells the rest.
 //!
@@ -12,20 +15,32 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "host")]
 pub mod admin;
+#[cfg(feature = "host")]
 pub mod app;
+#[cfg(feature = "host")]
 pub mod bindings;
+#[cfg(feature = "host")]
 pub mod capability;
+#[cfg(feature = "host")]
 pub mod catalog;
+#[cfg(feature = "host")]
 pub mod cli;
 pub mod client;
+#[cfg(feature = "host")]
 pub mod config;
 pub mod document;
+#[cfg(feature = "host")]
 pub mod endpoint;
+#[cfg(feature = "host")]
 pub mod keyvalue;
+#[cfg(feature = "host")]
 pub mod outbound;
+#[cfg(feature = "host")]
 pub mod plugin;
 pub mod protocol;
+#[cfg(feature = "host")]
 pub mod server;
 pub mod telemetry;
 pub mod transport;

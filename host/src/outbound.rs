@@ -5,16 +5,26 @@ use std::time::Instant;
 use async_trait::async_trait;
 use serde_json::value::RawValue;
 
+use crate::protocol::failure::Failure;
+use crate::protocol::json::Json;
+
+/// How many plugins may call one another in a row; the last of them may call nobody. Each of them
+/// waits for the next, so a chain without an end would take all that there is.
+pub const MAX_DEPTH: u32 = 8;
+
 /// Sends messages for plugins.
 #[async_trait]
 pub trait Outbound: Send + Sync {
+    /// Has one server run a method, and gives its result.
+    async fn call(&self, message: Message<'_>) -> Result<Json, OutboundError>;
+
     /// Sends a message that has no reply, and returns once it is safe with the broker.
-    async fn cast(&self, cast: Cast<'_>) -> Result<(), OutboundError>;
+    async fn cast(&self, message: Message<'_>) -> Result<(), OutboundError>;
 }
 
-/// A message without a reply.
-#[derive(Debug)]
-pub struct Cast<'a> {
+/// What is to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
     /// `None` is the host's own; no other is allowed.
     pub exchange: Option<&'a str>,
     pub topic: &'a str,
@@ -26,7 +36,10 @@ pub struct Cast<'a> {
     pub args: &'a RawValue,
     /// An object.
     pub context: &'a RawValue,
-    /// When to give up sending it.
+    /// How many plugins, one calling the next, led to it. It begins anew with what has no reply, as
+    /// nobody waits for that.
+    pub depth: u32,
+    /// When to give up sending it, and waiting for its result.
     pub deadline: Instant,
 }
 
@@ -38,7 +51,7 @@ pub enum Recipients<'a> {
     All,
 }
 
-/// Why a message was not sent.
+/// Why a message was not sent, or has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundError {
     #[error("{0}")]
@@ -49,4 +62,8 @@ pub enum OutboundError {
     Unroutable,
     #[error("{0}")]
     Unavailable(String),
+    #[error("there was no reply in time")]
+    TimedOut,
+    #[error("{}.{}: {}", .0.module, .0.class, .0.message)]
+    Remote(Failure),
 }

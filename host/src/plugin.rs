@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
-use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
 use wasmtime::component::{Component, Linker};
 use wasmtime_wasi_config::WasiConfigVariables;
@@ -23,6 +22,7 @@ use crate::bindings::EndpointPre;
 use crate::bindings::endpointd::rpc::types;
 use crate::capability::{self, CallInfo, GrantError, Granted, HostState};
 use crate::document::{self, DocumentError};
+use crate::endpoint::place::{Place, Places};
 use crate::endpoint::{Call, Delivery, Endpoint};
 use crate::keyvalue::Buckets;
 use crate::outbound::Outbound;
@@ -116,7 +116,7 @@ impl PluginLoader {
         let parts = Parts {
             pre: self.link(&component)?,
             config: Arc::new(manifest.config.iter().map(|(k, v)| (&**k, &**v)).collect()),
-            concurrency: Semaphore::new(manifest.limits.concurrency.into()),
+            concurrency: Places::new(manifest.limits.concurrency.into()),
             digest: artifact.sha256,
             host_started: self.host_started,
             engine: Arc::clone(&self.engine),
@@ -150,6 +150,7 @@ impl PluginLoader {
             Arc::default(),
             limits.memory_bytes(),
             no_call(self.host_started),
+            Vec::new(),
         );
         let targets = instance::targets(&pre, state, TARGETS_TIMEOUT).await?;
         Ok(Inspection {
@@ -195,7 +196,8 @@ struct Parts {
     outbound: Option<Arc<dyn Outbound>>,
     config: Arc<WasiConfigVariables>,
     pre: EndpointPre<HostState>,
-    concurrency: Semaphore,
+    /// For instances that run, and do not wait for the reply of others.
+    concurrency: Places,
     host_started: SystemTime,
     /// Also kept for its ticker: without it no guest is ever interrupted.
     engine: Arc<PluginEngine>,
@@ -228,8 +230,9 @@ impl Plugin {
 
 impl Parts {
     async fn ask_targets(&self) -> Result<Vec<EndpointTarget>, LoadError> {
-        let _place = self.engine.place().await;
-        let state = self.state(no_call(self.host_started));
+        let _place = self.engine.place(0).await;
+        // There is no request that anything could be sent for.
+        let state = self.state(no_call(self.host_started), None, Vec::new());
         let targets = instance::targets(&self.pre, state, TARGETS_TIMEOUT).await?;
         let mut targets = checked_targets(targets)?;
         if self.manifest.access == Access::Public {
@@ -245,21 +248,30 @@ impl Parts {
         Ok(targets)
     }
 
-    fn state(&self, call: CallInfo) -> HostState {
+    fn state(
+        &self,
+        call: CallInfo,
+        outbound: Option<Arc<dyn Outbound>>,
+        places: Vec<Arc<Place>>,
+    ) -> HostState {
         HostState::new(
             self.granted.clone(),
-            self.outbound.clone(),
+            outbound,
             Arc::clone(&self.config),
             self.manifest.limits.memory_bytes(),
             call,
+            places,
         )
     }
 
     async fn answer(&self, call: Call<'_>) -> Result<Json, Failure> {
         let limits = &self.manifest.limits;
         let deadline = call.deadline;
-        let waiting = async { (self.concurrency.acquire().await, self.engine.place().await) };
-        let places = match deadline {
+        let waiting = async {
+            let place = self.concurrency.take().await;
+            (place, self.engine.place(call.depth).await)
+        };
+        let (place, _room) = match deadline {
             None => waiting.await,
             Some(deadline) => match tokio::time::timeout_at(deadline.into(), waiting).await {
                 Ok(places) => places,
@@ -269,10 +281,6 @@ impl Parts {
                 }
             },
         };
-        let _places = (
-            places.0.expect("a plugin's semaphore is never closed"),
-            places.1,
-        );
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let limit = left.map_or(limits.timeout(), |left| left.min(limits.timeout()));
         let request = types::Request {
@@ -282,13 +290,18 @@ impl Parts {
             args: call.args.get().to_owned(),
             context: call.context.get().to_owned(),
         };
-        let state = self.state(CallInfo {
+        let info = CallInfo {
             id: call.id.to_owned(),
             delivery: call.delivery,
             deadline,
+            runs_until: Instant::now() + limit,
             context: call.context.to_owned(),
+            depth: call.depth,
             host_started: self.host_started,
-        });
+        };
+        // Taken back in the order in which they were taken, or two could wait for each other.
+        let places = vec![call.place, Arc::new(place)];
+        let state = self.state(info, self.outbound.clone(), places);
         match instance::dispatch(&self.pre, state, limit, &request).await {
             Ok(Ok(result)) => self.result(result),
             Ok(Err(failure)) => self.guest_failure(failure),
@@ -443,7 +456,9 @@ fn no_call(host_started: SystemTime) -> CallInfo {
         id: String::new(),
         delivery: Delivery::Cast,
         deadline: None,
+        runs_until: Instant::now(),
         context: json::empty_object(),
+        depth: 0,
         host_started,
     }
 }

@@ -4,4 +4,6 @@ pub mod compression;
 pub mod envelope;
 pub mod failure;
 pub mod json;
+pub mod reply;
+pub mod request;
 pub mod target;

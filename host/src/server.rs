@@ -4,6 +4,7 @@
 pub mod dispatcher;
 pub mod executor;
 pub mod gone_queues;
+pub mod local;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use tracing::debug;
 
 use self::executor::{Executor, Job};
 use crate::endpoint::Endpoints;
-use crate::protocol::envelope::Request;
+use crate::protocol::request::Request;
 use crate::protocol::target::ServerTarget;
 use crate::transport::Listener;
 
@@ -56,10 +57,10 @@ impl RpcServer {
                 // In this order: a stop is seen however much arrives, and what waits goes first.
                 biased;
                 () = stop.cancelled() => break,
-                place = self.executor.place(), if !waiting.is_empty() => {
+                admission = self.executor.admit(), if !waiting.is_empty() => {
                     if let Some(incoming) = waiting.pop_front() {
                         self.executor.start(Job {
-                            place,
+                            admission,
                             incoming,
                             topic: Arc::clone(&topic),
                             endpoints: self.endpoints.borrow().clone(),

@@ -2,6 +2,7 @@
 
 pub mod amqp;
 pub mod memory;
+pub mod open;
 pub mod url;
 
 use std::collections::{HashSet, VecDeque};
@@ -11,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use crate::protocol::envelope::{Message, Reply, Request};
+use crate::protocol::envelope::Message;
+use crate::protocol::reply::Reply;
+use crate::protocol::request::Request;
 use crate::protocol::target::ServerTarget;
 
 /// Carries messages to and from queues.
@@ -29,6 +32,10 @@ pub trait Transport: Send + Sync {
     /// Declares a reply queue and starts to consume it.
     async fn listen_replies(&self, queue: &str)
     -> Result<Box<dyn Listener<Reply>>, TransportError>;
+
+    /// Makes sure that messages can be sent: connects if need be, with `retries` as a message has
+    /// them.
+    async fn connect(&self, retries: Option<u32>, deadline: Instant) -> Result<(), TransportError>;
 
     /// Sends one message and returns once it is safe with the broker.
     async fn send(&self, to: &Destination, message: Outgoing) -> Result<(), TransportError>;
@@ -135,7 +142,7 @@ pub enum Destination {
     },
     /// Every server of a topic, of whichever exchange.
     Fanout { topic: String },
-    /// A reply queue. Sent as mandatory: a missing queue is an error.
+    /// A reply queue.
     Reply { queue: String },
 }
 
@@ -145,7 +152,12 @@ pub struct Outgoing {
     pub body: Vec<u8>,
     /// How long it is of use in a queue; for calls.
     pub expires_in: Option<Duration>,
-    /// When to give up sending it.
+    /// Whether it is an error if no queue takes it. A fanout may always have nobody to reach.
+    pub mandatory: bool,
+    /// How often it is tried again after connecting or publishing failed; `None` is as often as there
+    /// is time.
+    pub retries: Option<u32>,
+    /// When to give up sending it, whatever is left of the retries.
     pub deadline: Instant,
 }
 
@@ -158,7 +170,10 @@ pub enum TransportError {
     /// Trying again cannot help before somebody changes something.
     #[error("{0}")]
     Refused(String),
-    #[error("the broker cannot be reached")]
+    /// Dialled as often as was allowed, or until the deadline; says what happened the last time.
+    #[error("{0}")]
+    Unreachable(String),
+    #[error("the broker was lost on the way: {0}")]
     Disconnected(#[source] BoxError),
     #[error("queue `{0}` does not exist")]
     Undeliverable(String),

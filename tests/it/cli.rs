@@ -1,11 +1,13 @@
 //! What a person sees: one clear line for what is wrong, exit codes, the output of each command.
 
+mod sending;
+
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
 use crate::support::guests::{bare_module_returning, shipped};
-use crate::support::host::{Host, Setup};
+use crate::support::host::Setup;
 use crate::support::{rabbit, unique};
 
 fn endpointd(arguments: &[&str]) -> Output {
@@ -156,7 +158,7 @@ fn check_tells_what_a_file_serves_and_wants() {
     let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(document["targets"][0]["version"], "1.4");
     let grants = [
-        "client = [\"cast:TOPIC\", \"fanout:TOPIC\"]",
+        "client = [\"call:TOPIC\", \"cast:TOPIC\", \"fanout:TOPIC\"]",
         "keyvalue = [\"BUCKET\"]",
     ];
     assert_eq!(document["grants"], json!(grants));
@@ -167,76 +169,6 @@ fn check_tells_what_a_file_serves_and_wants() {
     assert!(line.contains("bad.wasm is broken"), "{line}");
     let line = last_line(&endpointd(&["check", "/nonexistent.wasm"]));
     assert!(line.contains("cannot read /nonexistent.wasm"), "{line}");
-}
-
-fn call(host: &Host, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let url = host.admin_url();
-    let mut all = vec!["call", "--via", &url];
-    all.extend(arguments);
-    let output = endpointd(&all);
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
-    (
-        output.status.code(),
-        text(&output.stdout),
-        text(&output.stderr),
-    )
-}
-
-#[test]
-fn call_prints_the_result_and_tells_failures_by_its_exit_code() {
-    let host = Setup::new("memory://").probe("probe").start();
-    let done = |result: &str| (Some(0), result.to_owned(), String::new());
-    let failed = |code: i32, error: &str| (Some(code), String::new(), error.to_owned());
-    assert_eq!(call(&host, &["probe", "add", "a=4", "b=5"]), done("9"));
-    assert_eq!(
-        call(&host, &["probe", "echo", "value=text"]),
-        done("\"text\"")
-    );
-    assert_eq!(
-        call(&host, &["probe", "echo", "--args", "{\"value\": [1]}"]),
-        done("[1]")
-    );
-    assert_eq!(
-        call(&host, &["probe", "which", "--version", "2.0"]),
-        done("\"null 2.0\"")
-    );
-    let named = [
-        "probe",
-        "which",
-        "--namespace",
-        "named",
-        "--server",
-        "testhost",
-    ];
-    assert_eq!(call(&host, &named), done("\"named 1.10\""));
-    let context = ["probe", "context", "--context", "{\"user\": \"u\"}"];
-    assert_eq!(call(&host, &context), done("{\"user\":\"u\"}"));
-    assert_eq!(
-        call(&host, &["probe", "bad_value"]),
-        failed(3, "builtins.ValueError: bad value")
-    );
-    assert_eq!(
-        call(&host, &["probe", "spin", "ms=5000", "--timeout", "0.2"]),
-        failed(4, "endpointd: no reply within 0.2 s")
-    );
-    assert_eq!(
-        call(&host, &["nowhere", "add"]),
-        failed(5, "endpointd: no server listens to `nowhere`")
-    );
-    assert_eq!(
-        call(&host, &["probe", "add", "a"]),
-        failed(2, "endpointd: `a` is no argument: write KEY=VALUE")
-    );
-    let (code, text, _) = call(&host, &["--json", "probe", "bad_value"]);
-    let document: Value = serde_json::from_str(&text).expect("JSON");
-    assert_eq!(code, Some(3));
-    assert_eq!(document["failure"]["class"], "ValueError");
-
-    let nobody = endpointd(&["call", "--via", "http://127.0.0.1:1", "t", "m"]);
-    assert!(
-        last_line(&nobody).contains("is `endpointd serve` running there?"),
-        "{nobody:?}"
-    );
 }
 
 #[test]

@@ -10,9 +10,11 @@ mod oslo_file;
 mod recovery;
 mod reply;
 mod request;
+mod sending;
 mod tls;
 mod topology;
 mod url;
+mod waiting;
 
 use serde_json::{Value, json};
 

@@ -6,6 +6,7 @@
 //! - `rpc`: one body of calls, run on both transports
 //! - `conformance`: the points of the wire, one by one
 //! - `broker`: load, backlogs, refusals
+//! - `calling`: plugins that call others
 //! - `plugin`: guests that misbehave, files that are no plugins, grants
 //! - `bucket`: what survives a kill
 //! - `shutdown`: what a stop finishes, and what it leaves to others
@@ -17,6 +18,7 @@
 mod agent;
 mod broker;
 mod bucket;
+mod calling;
 mod cli;
 mod conformance;
 mod docs;

@@ -249,7 +249,7 @@ fn an_import_that_is_not_granted_is_refused_with_the_line_that_grants_it() {
     check_refused(
         Some(&probe()),
         MANIFEST,
-        "which is not granted: add `client = [\"cast:TOPIC\", \"fanout:TOPIC\"]` under [grants]",
+        "which is not granted: add `client = [\"call:TOPIC\", \"cast:TOPIC\", \"fanout:TOPIC\"]` under [grants]",
     );
     let send = format!("{MANIFEST}[grants]\nclient = [\"cast:*\"]\n");
     check_refused(

@@ -1,5 +1,6 @@
 //! What the tests stand on: hosts, brokers, peers and guests, all of them real.
 
+pub(crate) mod caller;
 pub(crate) mod collector;
 pub(crate) mod guests;
 pub(crate) mod host;

@@ -2,7 +2,8 @@
 
 Usage: client.py TRANSPORT_URL EXCHANGE [COLLECTOR]. With a collector's URL it sends its spans there.
 Reads {"do": "call" | "cast", "topic": ..., "method": ..., "args": {...}, and optionally "version",
-"namespace", "server", "fanout", "timeout", "call_monitor_timeout", "context"}.
+"namespace", "server", "fanout", "timeout", "call_monitor_timeout", "version_cap", "context"};
+{"do": "can_send", "topic": ..., "version": ..., "version_cap": ...}; and {"do": "prepare", "version": ...}.
 """
 
 import importlib
@@ -25,12 +26,12 @@ def main():
         cfg.CONF.set_override("otel_exporter_otlp_endpoint", collector, group=tracing)
     transport = oslo_messaging.get_rpc_transport(cfg.CONF, url=url)
 
-    def prepared(topic, version=None, namespace=None, server=None, fanout=None, timeout=20,
-                 call_monitor_timeout=None):
+    def prepared(topic=None, version=None, namespace=None, server=None, fanout=None, timeout=20,
+                 call_monitor_timeout=None, version_cap=None):
         target = oslo_messaging.Target(exchange=exchange, topic=topic, version=version,
                                        namespace=namespace, server=server, fanout=fanout)
         client = oslo_messaging.get_rpc_client(transport, target, timeout=timeout)
-        return client.prepare(call_monitor_timeout=call_monitor_timeout)
+        return client.prepare(call_monitor_timeout=call_monitor_timeout, version_cap=version_cap)
 
     def call(method, args=None, context=None, **target):
         return prepared(**target).call(context or {}, method, **(args or {}))
@@ -38,7 +39,13 @@ def main():
     def cast(method, args=None, context=None, **target):
         return prepared(**target).cast(context or {}, method, **(args or {}))
 
-    serve({"call": call, "cast": cast})
+    def can_send(version=None, **target):
+        return prepared(**target).can_send_version(version)
+
+    def prepare(version):
+        prepared().prepare(version=version)
+
+    serve({"call": call, "cast": cast, "can_send": can_send, "prepare": prepare})
 
 
 if __name__ == "__main__":

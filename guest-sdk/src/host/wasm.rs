@@ -9,6 +9,7 @@ use super::bindings::wasi::keyvalue::atomics::{self, Cas, CasError};
 use super::bindings::wasi::keyvalue::store;
 use super::bindings::wasi::logging::logging;
 use super::bindings::wasi::random::random;
+use crate::Failure;
 use crate::call_info::Delivery;
 use crate::client::{self, Kind, Target};
 use crate::keyvalue::Error;
@@ -48,37 +49,70 @@ pub(crate) fn host_started() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(call_info::host_started_ms())
 }
 
+pub(crate) fn call(
+    to: &Target,
+    method: &str,
+    args: String,
+    options: &client::Options,
+) -> Result<String, client::Error> {
+    let answered = rpc::call(&destination(to), method, &args, &rpc_options(options));
+    Ok(answered?)
+}
+
+/// Sends what has no reply.
 pub(crate) fn send(
     kind: Kind,
     to: &Target,
     method: &str,
     args: String,
+    options: &client::Options,
 ) -> Result<(), client::Error> {
-    let to = rpc::Destination {
+    let (to, options) = (destination(to), rpc_options(options));
+    let sent = match kind {
+        Kind::Fanout => rpc::fanout(&to, method, &args, &options),
+        Kind::Call | Kind::Cast => rpc::cast(&to, method, &args, &options),
+    };
+    Ok(sent?)
+}
+
+fn destination(to: &Target) -> rpc::Destination {
+    rpc::Destination {
         exchange: to.exchange.clone(),
         topic: to.topic.clone(),
         server: to.server.clone(),
         namespace: to.namespace.clone(),
         version: to.version.clone(),
-    };
-    let options = rpc::Options {
-        timeout_ms: None,
-        context: None,
-    };
-    let sent = match kind {
-        Kind::Cast => rpc::cast(&to, method, &args, &options),
-        Kind::Fanout => rpc::fanout(&to, method, &args, &options),
-    };
-    sent.map_err(|error| match error {
-        rpc::Error::NotGranted(line) => client::Error::NotGranted(line),
-        rpc::Error::Invalid(problem) => client::Error::Invalid(problem),
-        rpc::Error::Unroutable => client::Error::Unroutable,
-        rpc::Error::Unavailable(reason) => client::Error::Unavailable(reason),
-        // Nobody answers what has no reply.
-        rpc::Error::Timeout | rpc::Error::Remote(_) => {
-            client::Error::Unavailable("it took too long".to_owned())
+    }
+}
+
+fn rpc_options(options: &client::Options) -> rpc::Options {
+    rpc::Options {
+        timeout_ms: options.timeout_ms,
+        context: options.context.clone(),
+    }
+}
+
+impl From<rpc::Error> for client::Error {
+    fn from(error: rpc::Error) -> Self {
+        match error {
+            rpc::Error::NotGranted(line) => Self::NotGranted(line),
+            rpc::Error::Invalid(problem) => Self::Invalid(problem),
+            rpc::Error::Timeout => Self::Timeout,
+            rpc::Error::Unroutable => Self::Unroutable,
+            rpc::Error::Unavailable(reason) => Self::Unavailable(reason),
+            rpc::Error::Remote(failure) => {
+                let kwargs = failure.kwargs.as_deref().map(serde_json::from_str);
+                Self::Remote(Failure {
+                    class: failure.class,
+                    module: failure.module,
+                    message: failure.message,
+                    kwargs: kwargs.and_then(Result::ok).unwrap_or_default(),
+                    traceback: failure.traceback.into(),
+                    expected: failure.expected,
+                })
+            }
         }
-    })
+    }
 }
 
 pub(crate) fn now() -> SystemTime {

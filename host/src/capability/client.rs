@@ -1,15 +1,16 @@
-//! `endpointd:rpc/client`: RPC to others, as granted. Calls are answered with "not granted" for now:
-//! only what has no reply is sent.
+//! `endpointd:rpc/client`: RPC to others, as granted.
 
 use std::time::{Duration, Instant};
 
 use super::HostState;
 use crate::bindings::endpointd::rpc::client::{Destination, Error, Host, Options};
-use crate::outbound::{Cast, OutboundError, Recipients};
+use crate::bindings::endpointd::rpc::types;
+use crate::outbound::{MAX_DEPTH, Message, Outbound, OutboundError, Recipients};
 use crate::protocol::json::{self, Json};
 
-/// How long a message may take to be sent where neither the guest nor its caller says.
-const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+/// What is kept of a guest's time, or a tenth of it if that is less: after a call that used up all the
+/// rest, it can still say so.
+const TIME_TO_ANSWER: Duration = Duration::from_millis(50);
 
 impl From<OutboundError> for Error {
     fn from(error: OutboundError) -> Self {
@@ -18,6 +19,15 @@ impl From<OutboundError> for Error {
             OutboundError::NotGranted(problem) => Self::NotGranted(problem),
             OutboundError::Unroutable => Self::Unroutable,
             OutboundError::Unavailable(problem) => Self::Unavailable(problem),
+            OutboundError::TimedOut => Self::Timeout,
+            OutboundError::Remote(failure) => Self::Remote(types::Failure {
+                class: failure.class,
+                module: failure.module,
+                message: failure.message,
+                kwargs: failure.kwargs.map(|kwargs| kwargs.get().to_owned()),
+                traceback: failure.traceback,
+                expected: false,
+            }),
         }
     }
 }
@@ -31,50 +41,104 @@ fn object(name: &str, text: String) -> Result<Json, String> {
     }
 }
 
-impl HostState {
-    async fn send(
-        &mut self,
-        kind: &str,
-        to: &Destination,
-        method: &str,
-        args: String,
-        options: Options,
-    ) -> Result<(), Error> {
-        let grants = &self.granted.client;
-        if !grants.iter().any(|grant| grant.allows(kind, &to.topic)) {
-            return Err(Error::NotGranted(format!(
-                "add `client = [\"{kind}:{}\"]` under [grants] in plugin.toml",
-                to.topic
-            )));
-        }
-        let args = object("args", args).map_err(Error::Invalid)?;
-        let context = match options.context {
-            Some(text) => object("context", text).map_err(Error::Invalid)?,
-            None => self.call.context.clone(),
-        };
-        let own_limit = options
-            .timeout_ms
-            .map(|left| Duration::from_millis(left.into()));
-        let own = Instant::now() + own_limit.unwrap_or(SEND_TIMEOUT);
-        let cast = Cast {
-            exchange: to.exchange.as_deref(),
-            topic: &to.topic,
-            to: match (kind, &to.server) {
+/// What a guest wants sent: checked, and still without the borrowed parts of a `Message`.
+struct Wanted {
+    kind: &'static str,
+    to: Destination,
+    method: String,
+    args: Json,
+    context: Json,
+    deadline: Instant,
+}
+
+impl Wanted {
+    fn message(&self, depth: u32) -> Message<'_> {
+        Message {
+            exchange: self.to.exchange.as_deref(),
+            topic: &self.to.topic,
+            to: match (self.kind, &self.to.server) {
                 ("fanout", _) => Recipients::All,
                 (_, Some(server)) => Recipients::Server(server),
                 (_, None) => Recipients::Any,
             },
-            namespace: to.namespace.as_deref(),
-            version: to.version.as_deref(),
-            method,
-            args: &args,
-            context: &context,
-            deadline: self.call.deadline.map_or(own, |callers| callers.min(own)),
-        };
-        match &self.outbound {
-            Some(outbound) => Ok(outbound.cast(cast).await?),
-            None => Err(Error::Unavailable("nothing is sent from here".to_owned())),
+            namespace: self.to.namespace.as_deref(),
+            version: self.to.version.as_deref(),
+            method: &self.method,
+            args: &self.args,
+            context: &self.context,
+            depth,
+            deadline: self.deadline,
         }
+    }
+}
+
+impl HostState {
+    fn checked(
+        &self,
+        kind: &'static str,
+        to: Destination,
+        method: String,
+        args: String,
+        options: Options,
+    ) -> Result<Wanted, OutboundError> {
+        let grants = &self.granted.client;
+        if !grants.iter().any(|grant| grant.allows(kind, &to.topic)) {
+            return Err(OutboundError::NotGranted(format!(
+                "add `client = [\"{kind}:{}\"]` under [grants] in plugin.toml",
+                to.topic
+            )));
+        }
+        let args = object("args", args).map_err(OutboundError::Invalid)?;
+        let context = match options.context {
+            Some(text) => object("context", text).map_err(OutboundError::Invalid)?,
+            None => self.call.context.clone(),
+        };
+        let now = Instant::now();
+        let left = self.call.runs_until.saturating_duration_since(now);
+        let usable = left.saturating_sub(TIME_TO_ANSWER.min(left / 10));
+        let wanted = options.timeout_ms.map_or(usable, |limit| {
+            usable.min(Duration::from_millis(limit.into()))
+        });
+        Ok(Wanted {
+            kind,
+            to,
+            method,
+            args,
+            context,
+            deadline: now + wanted,
+        })
+    }
+
+    fn outbound(&self) -> Result<&dyn Outbound, OutboundError> {
+        match &self.outbound {
+            Some(outbound) => Ok(&**outbound),
+            None => Err(OutboundError::Unavailable(
+                "nothing is sent from here".to_owned(),
+            )),
+        }
+    }
+
+    async fn call_out(&mut self, wanted: &Wanted) -> Result<String, OutboundError> {
+        if self.call.depth >= MAX_DEPTH {
+            return Err(OutboundError::NotGranted(format!(
+                "{MAX_DEPTH} plugins have called one another to get here, and the last may call \
+                 nobody"
+            )));
+        }
+        let calling = self.outbound()?.call(wanted.message(self.call.depth + 1));
+        for place in &self.places {
+            place.lend();
+        }
+        let outcome = calling.await;
+        for place in &self.places {
+            place.take_back().await;
+        }
+        Ok(outcome?.get().to_owned())
+    }
+
+    async fn cast_out(&mut self, wanted: &Wanted) -> Result<(), OutboundError> {
+        let casting = self.outbound()?.cast(wanted.message(0));
+        casting.await
     }
 }
 
@@ -82,14 +146,15 @@ impl Host for HostState {
     async fn call(
         &mut self,
         to: Destination,
-        _method: String,
-        _args: String,
-        _options: Options,
+        method: String,
+        args: String,
+        options: Options,
     ) -> wasmtime::Result<Result<String, Error>> {
-        let topic = to.topic;
-        Ok(Err(Error::NotGranted(format!(
-            "this version of endpointd cannot send `call:{topic}` for a plugin"
-        ))))
+        let wanted = self.checked("call", to, method, args, options);
+        Ok(match wanted {
+            Ok(wanted) => self.call_out(&wanted).await.map_err(Error::from),
+            Err(refused) => Err(refused.into()),
+        })
     }
 
     async fn cast(
@@ -99,7 +164,11 @@ impl Host for HostState {
         args: String,
         options: Options,
     ) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self.send("cast", &to, &method, args, options).await)
+        let wanted = self.checked("cast", to, method, args, options);
+        Ok(match wanted {
+            Ok(wanted) => self.cast_out(&wanted).await.map_err(Error::from),
+            Err(refused) => Err(refused.into()),
+        })
     }
 
     async fn fanout(
@@ -109,6 +178,10 @@ impl Host for HostState {
         args: String,
         options: Options,
     ) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self.send("fanout", &to, &method, args, options).await)
+        let wanted = self.checked("fanout", to, method, args, options);
+        Ok(match wanted {
+            Ok(wanted) => self.cast_out(&wanted).await.map_err(Error::from),
+            Err(refused) => Err(refused.into()),
+        })
     }
 }

@@ -10,10 +10,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use toml::Table;
 use tracing::warn;
 
-use super::call::VIA;
+use super::road::VIA;
 use crate::app::App;
 use crate::config::{Config, ConfigError, Sources};
-use crate::telemetry::{self, trace};
+use crate::telemetry::{log, trace};
 
 /// Serve the plugins of a folder.
 ///
@@ -49,7 +49,7 @@ pub struct Serve {
 impl Serve {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let (config, warnings) = self.load()?;
-        telemetry::init(&config.telemetry())?;
+        log::init(&config.log())?;
         trace::init(&config.tracing)?;
         for warning in warnings {
             warn!("{warning}");

@@ -2,15 +2,19 @@
 //! (amqpdriver.py: `ReplyWaiter`).
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, warn};
 
-use crate::protocol::envelope::{RemoteFailure, Reply};
+use crate::protocol::failure::Failure;
 use crate::protocol::json::Json;
+use crate::protocol::reply::Reply;
 use crate::transport::{Accepted, Listener, Transport};
 
 /// Calls that may wait at the same time.
@@ -19,96 +23,157 @@ const WAITING_CALLS: usize = 100_000;
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a reply says.
-pub type Outcome = Result<Json, RemoteFailure>;
+pub type Outcome = Result<Json, Failure>;
 
 /// Hands replies to those who wait for them.
-#[derive(Default)]
 pub struct ReplyWaiter {
+    shared: Arc<Shared>,
+    /// Where replies are received.
+    io: Handle,
+    receiving: OnceLock<AbortOnDropHandle<()>>,
+    stop: CancellationToken,
+}
+
+struct Shared {
+    transport: Arc<dyn Transport>,
     /// The reply queue's name, once there is one.
     queue: OnceLock<String>,
     waiting: Mutex<HashMap<String, Waiter>>,
-    wanted: Notify,
     phase: watch::Sender<Phase>,
 }
 
 /// One call that waits.
 struct Waiter {
     sender: oneshot::Sender<Outcome>,
+    /// Told of each sign that the call is being worked on.
+    beats: Arc<Notify>,
     /// What the first half of a reply brought, which servers before release 4.0 send in two.
-    first_half: Option<Json>,
+    first_half: Option<Outcome>,
 }
 
 /// Whether replies are received.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 enum Phase {
     #[default]
     NotYet,
     Listening,
     Stopped,
+    /// The queue is gone as well.
+    Closed,
 }
 
-/// Why nobody can wait for a reply.
-#[derive(Debug, thiserror::Error)]
+/// Why there is no reply.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NoReply {
-    #[error("the host is stopping")]
+    #[error("the client is stopping")]
     Stopped,
     #[error("too many calls are waiting for their replies")]
     TooMany,
+    #[error("it did not come in time")]
+    TimedOut,
 }
 
 impl ReplyWaiter {
+    /// Replies will be received on `io`, from the first call on.
+    pub fn new(transport: Arc<dyn Transport>, io: Handle) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                transport,
+                queue: OnceLock::new(),
+                waiting: Mutex::default(),
+                phase: watch::Sender::default(),
+            }),
+            io,
+            receiving: OnceLock::new(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// Whether the reply queue was there already.
+    pub fn is_listening(&self) -> bool {
+        *self.shared.phase.borrow() == Phase::Listening
+    }
+
     /// Registers a call, once replies are received. The first call is what makes the queue.
     pub async fn register(&self, message_id: &str) -> Result<Waiting<'_>, NoReply> {
-        self.wanted.notify_one();
-        let mut phase = self.phase.subscribe();
+        self.receiving.get_or_init(|| {
+            let receiving = Arc::clone(&self.shared).receive(self.stop.clone());
+            #[expect(clippy::disallowed_methods, reason = "it ends with its owner, this")]
+            let receiving = self.io.spawn(receiving);
+            AbortOnDropHandle::new(receiving)
+        });
+        let mut phase = self.shared.phase.subscribe();
         // The sender lives in self, so it cannot be gone.
         let _ = phase.wait_for(|phase| *phase != Phase::NotYet).await;
-        let mut waiting = self.waiting();
+        let mut waiting = self.shared.waiting();
         // Looked at under the lock: whoever registers later is not told of the end.
-        if *self.phase.borrow() == Phase::Stopped {
+        if *self.shared.phase.borrow() >= Phase::Stopped {
             return Err(NoReply::Stopped);
         }
         if waiting.len() >= WAITING_CALLS {
             return Err(NoReply::TooMany);
         }
         let (sender, outcome) = oneshot::channel();
+        let beats = Arc::<Notify>::default();
         let waiter = Waiter {
             sender,
+            beats: Arc::clone(&beats),
             first_half: None,
         };
         waiting.insert(message_id.to_owned(), waiter);
+        let queue = self.shared.queue.get();
         Ok(Waiting {
-            waiter: self,
-            reply_queue: self.queue.get().map(String::as_str).unwrap_or_default(),
+            shared: &self.shared,
+            reply_queue: queue.map(String::as_str).unwrap_or_default(),
             message_id: message_id.to_owned(),
             outcome,
+            beats,
         })
     }
 
-    /// Receives replies from the first call on, until `stop`; then nobody waits any longer.
-    pub async fn run(&self, transport: &dyn Transport, stop: CancellationToken) {
-        let started = stop.run_until_cancelled(self.start(transport)).await;
-        let Some(mut listener) = started else {
-            return self.end_all();
-        };
-        while let Some(incoming) = stop.run_until_cancelled(listener.poll()).await {
-            // A reply that is not acknowledged comes again; the second time nobody waits for it.
-            let (reply, accepted) = incoming.accept().await;
-            if accepted == Accepted::Served {
-                self.hand_over(reply);
-            }
-        }
-        self.end_all();
-        listener.stop().await;
-        listener.close().await;
+    /// Calls that wait now.
+    pub fn waiting(&self) -> usize {
+        self.shared.waiting().len()
     }
 
-    /// The listener, once somebody wants replies.
-    async fn start(&self, transport: &dyn Transport) -> Box<dyn Listener<Reply>> {
-        self.wanted.notified().await;
-        let queue = self.queue.get_or_init(|| transport.reply_queue());
+    /// Deletes the reply queue. Whoever waits is told so, and nobody can wait any more.
+    pub async fn close(&self) {
+        self.stop.cancel();
+        match self.receiving.get() {
+            None => self.shared.end_all(),
+            Some(_) => {
+                let mut phase = self.shared.phase.subscribe();
+                let _ = phase.wait_for(|phase| *phase == Phase::Closed).await;
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Receives replies until `stop`; then nobody waits any longer.
+    async fn receive(self: Arc<Self>, stop: CancellationToken) {
+        let started = stop.run_until_cancelled(self.start()).await;
+        if let Some(mut listener) = started {
+            while let Some(incoming) = stop.run_until_cancelled(listener.poll()).await {
+                // A reply that is not acknowledged comes again; the second time nobody waits for
+                // it.
+                let (reply, accepted) = incoming.accept().await;
+                if accepted == Accepted::Served {
+                    self.hand_over(reply);
+                }
+            }
+            self.end_all();
+            listener.stop().await;
+            listener.close().await;
+        }
+        self.end_all();
+        self.phase.send_replace(Phase::Closed);
+    }
+
+    async fn start(&self) -> Box<dyn Listener<Reply>> {
+        let queue = self.queue.get_or_init(|| self.transport.reply_queue());
         loop {
-            match transport.listen_replies(queue).await {
+            match self.transport.listen_replies(queue).await {
                 Ok(listener) => {
                     self.phase.send_replace(Phase::Listening);
                     return listener;
@@ -131,19 +196,20 @@ impl ReplyWaiter {
         let message_id = reply.message_id.unwrap_or_default();
         let mut waiting = self.waiting();
         if !reply.ending {
-            if let (Some(waiter), Ok(result)) = (waiting.get_mut(&message_id), reply.outcome)
-                && result.get() != "null"
-            {
-                waiter.first_half = Some(result);
+            if let Some(waiter) = waiting.get_mut(&message_id) {
+                waiter.beats.notify_one();
+                if !is_null(&reply.outcome) {
+                    waiter.first_half = Some(reply.outcome);
+                }
             }
             return;
         }
         match waiting.remove(&message_id) {
             // If the caller has just given up, the reply is of no use any more.
             Some(waiter) => {
-                let outcome = match (reply.outcome, waiter.first_half) {
-                    (Ok(result), Some(first)) if result.get() == "null" => Ok(first),
-                    (outcome, _) => outcome,
+                let outcome = match waiter.first_half {
+                    Some(first) if is_null(&reply.outcome) => first,
+                    _ => reply.outcome,
                 };
                 drop(waiter.sender.send(outcome));
             }
@@ -156,24 +222,43 @@ impl ReplyWaiter {
     }
 }
 
+fn is_null(outcome: &Outcome) -> bool {
+    matches!(outcome, Ok(result) if result.get() == "null")
+}
+
 /// One caller's wait. Dropping it, as a timeout does, frees its place.
 pub struct Waiting<'a> {
-    waiter: &'a ReplyWaiter,
+    shared: &'a Shared,
     /// Where the reply is to be sent.
     pub reply_queue: &'a str,
     message_id: String,
     outcome: oneshot::Receiver<Outcome>,
+    beats: Arc<Notify>,
 }
 
 impl Waiting<'_> {
-    /// The outcome, whenever it comes.
-    pub async fn reply(mut self) -> Result<Outcome, NoReply> {
-        (&mut self.outcome).await.map_err(|_| NoReply::Stopped)
+    /// The outcome, if it comes before the deadline and, with a `monitor`, never later than that
+    /// after the last sign that the call is being worked on.
+    pub async fn reply(
+        mut self,
+        monitor: Option<Duration>,
+        deadline: Instant,
+    ) -> Result<Outcome, NoReply> {
+        loop {
+            let silent_until = monitor.and_then(|monitor| Instant::now().checked_add(monitor));
+            let until = silent_until.map_or(deadline, |silent| silent.min(deadline));
+            tokio::select! {
+                biased;
+                outcome = &mut self.outcome => return outcome.map_err(|_| NoReply::Stopped),
+                () = self.beats.notified() => {}
+                () = sleep_until(until.into()) => return Err(NoReply::TimedOut),
+            }
+        }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.waiter.waiting().remove(&self.message_id);
+        self.shared.waiting().remove(&self.message_id);
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::outbound::MAX_DEPTH;
+
 /// How often computing guests are interrupted. A guest past its time ends at the next tick.
 const TICK: Duration = Duration::from_millis(10);
 /// Core instances, memories and tables that a large component holds: one of Python has up to 38
@@ -17,12 +19,16 @@ const TABLES_PER_COMPONENT: u32 = 16;
 /// Instances of all plugins together. Each reserves address space, 16 GiB of the 128 TiB that a
 /// process has, and takes memory only while it runs.
 const MAX_INSTANCES: u32 = 1000;
+/// Of these, how many are kept for each depth of a chain of plugins: one that waits for another keeps
+/// its instance, and without these all could wait for instances that nobody has.
+const INSTANCES_PER_DEPTH: u32 = 50;
 const MAX_TABLE_ELEMENTS: usize = 20_000;
 
 /// The engine, and its ticker for as long as it exists.
 pub struct PluginEngine {
     engine: Engine,
-    places: Semaphore,
+    /// By the depth of the chain that an instance is for.
+    places: Vec<Semaphore>,
     _ticker: Ticker,
 }
 
@@ -48,20 +54,28 @@ impl PluginEngine {
         let ticker = Ticker::start(engine.clone())?;
         Ok(Self {
             engine,
-            places: Semaphore::new(MAX_INSTANCES as usize),
+            places: places_by_depth(),
             _ticker: ticker,
         })
     }
 
-    /// Waits until there is room for one more instance. Only with it may one be made.
-    pub async fn place(&self) -> SemaphorePermit<'_> {
-        let place = self.places.acquire().await;
-        place.expect("the engine's semaphore is never closed")
+    /// Waits until there is room for one more instance, `depth` plugins down a chain. Only with it
+    /// may one be made.
+    pub async fn place(&self, depth: u32) -> SemaphorePermit<'_> {
+        let place = self.places[depth.min(MAX_DEPTH) as usize].acquire().await;
+        place.expect("the engine's semaphores are never closed")
     }
 
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
+}
+
+fn places_by_depth() -> Vec<Semaphore> {
+    let deeper = std::iter::repeat_n(INSTANCES_PER_DEPTH, MAX_DEPTH as usize);
+    let first = MAX_INSTANCES - MAX_DEPTH * INSTANCES_PER_DEPTH;
+    let counts = std::iter::once(first).chain(deeper);
+    counts.map(|count| Semaphore::new(count as usize)).collect()
 }
 
 /// Advances the engine's epoch from a thread of its own, until it is dropped.

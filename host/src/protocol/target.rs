@@ -14,6 +14,49 @@ pub struct ServerTarget {
     pub server: String,
 }
 
+/// Whom a client sends to: oslo's target with all its parts, each of which may be missing.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Target {
+    pub exchange: Option<String>,
+    pub topic: Option<String>,
+    pub namespace: Option<String>,
+    /// A missing one stands for 1.0.
+    pub version: Option<String>,
+    /// One server of the topic instead of any.
+    pub server: Option<String>,
+    /// Every server of the topic; then `server` means nothing.
+    pub fanout: bool,
+}
+
+impl Target {
+    /// Any server of a topic, in the null namespace, at version 1.0.
+    pub fn topic(topic: impl Into<String>) -> Self {
+        Self {
+            topic: Some(topic.into()),
+            ..Self::default()
+        }
+    }
+}
+
+/// As upstream shows it: what is set, in this order.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            ("exchange", self.exchange.as_deref()),
+            ("topic", self.topic.as_deref()),
+            ("namespace", self.namespace.as_deref()),
+            ("version", self.version.as_deref()),
+            ("server", self.server.as_deref()),
+            ("fanout", self.fanout.then_some("True")),
+        ];
+        let parts = parts.into_iter().filter_map(|(name, value)| {
+            let value = value.filter(|value| !value.is_empty())?;
+            Some(format!("{name}={value}"))
+        });
+        write!(f, "<Target {}>", parts.collect::<Vec<_>>().join(", "))
+    }
+}
+
 /// One interface that an endpoint serves.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EndpointTarget {

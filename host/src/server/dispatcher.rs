@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use crate::endpoint::{Endpoint, Endpoints};
-use crate::protocol::envelope::{BadArguments, Namespace, Request};
 use crate::protocol::failure::Failure;
+use crate::protocol::request::{BadArguments, Namespace, Request};
 use crate::protocol::target::{MalformedVersion, is_compatible};
 
 /// Why no endpoint answers.

@@ -1,7 +1,8 @@
 //! The bounded pool: one task a request, from its acceptance to its reply.
 //!
-//! A request has its place in the pool before it is accepted and keeps it until it is answered,
-//! so the pool's size bounds everything that this host has taken on.
+//! A request has its place in the pool before it is accepted and keeps it until it is answered; only
+//! while its endpoint waits for the reply of others is the place lent. So the pool's size bounds what
+//! runs, and that together with `WAITING_REQUESTS` bounds everything that this host has taken on.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -10,17 +11,20 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use tracing::{Instrument, debug, error, field, info_span, warn};
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tracing::{Instrument, Span, debug, error, field, info_span, warn};
 use uuid::Uuid;
 
 use super::dispatcher::{self, Resolved};
 use super::gone_queues::GoneQueues;
+use crate::endpoint::place::{Place, Places};
 use crate::endpoint::{Call, Delivery, Endpoints};
-use crate::protocol::envelope::{Namespace, ReplyAddress, Request, encode_heartbeat, encode_reply};
 use crate::protocol::failure::Failure;
 use crate::protocol::json::Json;
+use crate::protocol::reply::{encode_heartbeat, encode_reply};
+use crate::protocol::request::{Namespace, ReplyAddress, Request};
 use crate::protocol::target::RequestedVersion;
 use crate::telemetry::trace;
 use crate::transport::{Accepted, Destination, Incoming, Outgoing, Transport, TransportError};
@@ -29,13 +33,19 @@ use crate::transport::{Accepted, Destination, Incoming, Outgoing, Transport, Tra
 const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a reply is tried again whose queue is missing (amqpdriver.py: `reply`).
 const MISSING_QUEUE_PAUSE: Duration = Duration::from_millis(250);
+/// Requests of a topic that may wait for the reply of others, besides those that hold a place: what
+/// they wait for may need the places, of this very topic.
+const WAITING_REQUESTS: usize = 256;
 /// Replies that may wait for their queue to come back, apart from the pool. One more and the
 /// reply is dropped, as its caller is most probably gone.
 const WAITING_REPLIES: usize = 1000;
 
 /// Runs accepted requests.
 pub struct Executor {
-    places: Arc<Semaphore>,
+    /// For all requests that were accepted.
+    accepted: Arc<Semaphore>,
+    /// For those of them that run.
+    places: Places,
     waiting_replies: Arc<Semaphore>,
     /// How long a reply is tried again whose queue is missing.
     missing_queue_timeout: Duration,
@@ -46,12 +56,15 @@ pub struct Executor {
     stopping: CancellationToken,
 }
 
-/// A place in the pool.
-pub struct Place(OwnedSemaphorePermit);
+/// What a request needs before it may be accepted.
+pub struct Admission {
+    accepted: OwnedSemaphorePermit,
+    place: Arc<Place>,
+}
 
 /// One request to run.
 pub struct Job {
-    pub place: Place,
+    pub admission: Admission,
     pub incoming: Incoming<Request>,
     pub topic: Arc<str>,
     /// What serves the topic now; it stays so for this request.
@@ -71,7 +84,8 @@ impl Executor {
         stopping: CancellationToken,
     ) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(size)),
+            accepted: Arc::new(Semaphore::new(size + WAITING_REQUESTS)),
+            places: Places::new(size),
             waiting_replies: Arc::new(Semaphore::new(WAITING_REPLIES)),
             missing_queue_timeout,
             gone: GoneQueues::default(),
@@ -82,10 +96,13 @@ impl Executor {
         }
     }
 
-    /// Waits for a free place.
-    pub async fn place(&self) -> Place {
-        let permit = Arc::clone(&self.places).acquire_owned().await;
-        Place(permit.expect("the pool is never closed"))
+    /// Waits until there is room for one more request.
+    pub async fn admit(&self) -> Admission {
+        let accepted = Arc::clone(&self.accepted).acquire_owned().await;
+        Admission {
+            accepted: accepted.expect("the pool is never closed"),
+            place: Arc::new(self.places.take().await),
+        }
     }
 
     /// Runs the request to its end, in a task of its own.
@@ -98,13 +115,7 @@ impl Executor {
         let deadline = job.incoming.deadline;
         // The broker must know before the endpoint runs: at most once.
         let (request, accepted) = job.incoming.accept().await;
-        let span = info_span!(
-            "request",
-            target.topic = &*job.topic,
-            rpc.method = request.method,
-            message.id = request.unique_id,
-            plugin.name = field::Empty,
-        );
+        let span = request_span(&job.topic, &request);
         let answering = async {
             match accepted {
                 Accepted::Served => {}
@@ -115,7 +126,8 @@ impl Executor {
             if given_up() {
                 return debug!("Dropped a call whose caller has given up");
             }
-            let outcome = self.answer(&job.endpoints, &request, deadline).await;
+            let place = &job.admission.place;
+            let outcome = self.answer(&job.endpoints, &request, deadline, place).await;
             if let Err(failure) = &outcome {
                 debug!("Answered with {:?}.{:?}", failure.module, failure.class);
             }
@@ -123,7 +135,7 @@ impl Executor {
                 return debug!("Dropped a reply whose caller has given up");
             }
             if let Some(address) = &request.reply_to {
-                self.reply(address, &outcome, job.place).await;
+                self.reply(address, &outcome, job.admission).await;
             }
         };
         let message_id = request.reply_to.as_ref();
@@ -133,14 +145,45 @@ impl Executor {
         trace::within(received, answering).instrument(span).await;
     }
 
+    /// Has a call of a plugin answered that needs no broker, as its endpoint is here; `None` if that
+    /// takes too long. It waits for a place like any other, in a task that ends with this future.
+    pub async fn answer_here(
+        self: &Arc<Self>,
+        topic: &str,
+        endpoints: Endpoints,
+        request: Request,
+        deadline: Instant,
+    ) -> Option<Result<Json, Failure>> {
+        let span = request_span(topic, &request);
+        let executor = Arc::clone(self);
+        let answering = async move {
+            let resolved = dispatcher::resolve(&endpoints, &request)?;
+            let place = Arc::new(executor.places.take().await);
+            invoke(resolved, &request, Delivery::Call, Some(deadline), &place).await
+        };
+        let answering = trace::continued(answering).instrument(span);
+        let answering = AbortOnDropHandle::new(self.tasks.spawn_on(answering, &self.workers));
+        match timeout_at(deadline.into(), answering).await {
+            Ok(Ok(outcome)) => Some(outcome),
+            // It was cut short by the end of the process.
+            Ok(Err(_)) | Err(_) => None,
+        }
+    }
+
     /// Has the request answered; a caller with a call monitor hears meanwhile that it is.
     async fn answer(
         &self,
         endpoints: &Endpoints,
         request: &Request,
         deadline: Option<Instant>,
+        place: &Arc<Place>,
     ) -> Result<Json, Failure> {
-        let answering = invoke(endpoints, request, deadline);
+        let resolved = dispatcher::resolve(endpoints, request)?;
+        let delivery = match request.reply_to {
+            Some(_) => Delivery::Call,
+            None => Delivery::Cast,
+        };
+        let answering = invoke(resolved, request, delivery, deadline, place);
         let (Some(every), Some(address)) = (request.heartbeat_every, &request.reply_to) else {
             return answering.await;
         };
@@ -164,6 +207,8 @@ impl Executor {
             let message = Outgoing {
                 body: encode_heartbeat(&address.message_id, &unique_id()),
                 expires_in: None,
+                mandatory: true,
+                retries: None,
                 deadline: Instant::now() + every,
             };
             match self.transport.send(&to, message).await {
@@ -178,7 +223,12 @@ impl Executor {
     }
 
     /// Sends the reply; if its queue is missing, again and again, without holding a place.
-    async fn reply(&self, address: &ReplyAddress, outcome: &Result<Json, Failure>, place: Place) {
+    async fn reply(
+        &self,
+        address: &ReplyAddress,
+        outcome: &Result<Json, Failure>,
+        admission: Admission,
+    ) {
         let queue = &address.queue;
         if self.gone.contains(queue) {
             let what = "Dropped a reply to a queue that did not come back lately";
@@ -189,12 +239,14 @@ impl Executor {
         };
         let give_up = Instant::now() + self.missing_queue_timeout;
         let deadline = Instant::now() + self.missing_queue_timeout.max(SEND_TIMEOUT);
-        let mut permit = place.0;
+        let mut permit = admission.accepted;
         let mut waiting = false;
         loop {
             let message = Outgoing {
                 body: encode_reply(&address.message_id, &unique_id(), outcome),
                 expires_in: None,
+                mandatory: true,
+                retries: None,
                 deadline,
             };
             let error = match self.transport.send(&to, message).await {
@@ -205,7 +257,10 @@ impl Executor {
             let too_late = Instant::now() >= give_up;
             if missing && !too_late && !waiting {
                 match Arc::clone(&self.waiting_replies).try_acquire_owned() {
-                    Ok(instead) => permit = instead,
+                    Ok(instead) => {
+                        admission.place.lend();
+                        permit = instead;
+                    }
                     Err(_) => {
                         return warn!(queue.name = queue, "Dropped a reply: too many wait");
                     }
@@ -226,18 +281,29 @@ impl Executor {
     }
 }
 
-/// Finds the endpoint and has it answer. A panic is the host's fault and becomes a failure too.
+fn request_span(topic: &str, request: &Request) -> Span {
+    info_span!(
+        "request",
+        target.topic = topic,
+        rpc.method = request.method,
+        message.id = request.unique_id,
+        plugin.name = field::Empty,
+    )
+}
+
+/// Has the endpoint answer. A panic is the host's fault and becomes a failure too.
 async fn invoke(
-    endpoints: &Endpoints,
-    request: &Request,
-    deadline: Option<Instant>,
-) -> Result<Json, Failure> {
-    let Resolved {
+    Resolved {
         endpoint,
         method,
         args,
-    } = dispatcher::resolve(endpoints, request)?;
-    tracing::Span::current().record("plugin.name", endpoint.name());
+    }: Resolved<'_>,
+    request: &Request,
+    delivery: Delivery,
+    deadline: Option<Instant>,
+    place: &Arc<Place>,
+) -> Result<Json, Failure> {
+    Span::current().record("plugin.name", endpoint.name());
     let call = Call {
         namespace: match &request.namespace {
             Namespace::Named(name) => Some(name),
@@ -251,11 +317,10 @@ async fn invoke(
         args,
         context: &request.context,
         id: request.unique_id.as_deref().unwrap_or_default(),
-        delivery: match request.reply_to {
-            Some(_) => Delivery::Call,
-            None => Delivery::Cast,
-        },
+        delivery,
         deadline,
+        depth: request.depth,
+        place: Arc::clone(place),
     };
     let invoking = AssertUnwindSafe(endpoint.invoke(call)).catch_unwind();
     invoking.await.unwrap_or_else(|_| {

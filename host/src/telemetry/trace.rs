@@ -186,6 +186,11 @@ impl Caller {
     }
 }
 
+/// Has `future`, wherever it runs, belong to what this is called in.
+pub fn continued<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    future.with_current_context()
+}
+
 /// Runs `future` inside of a span, so that what it sends belongs to it.
 pub async fn within<F: Future>(span: Option<Context>, future: F) -> F::Output {
     match span {

@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use lapin::Channel;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout_at};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
@@ -30,7 +30,9 @@ use self::publisher::PublishError;
 use self::topology::{Exchange, Topology};
 use super::url::RabbitUrl;
 use super::{Destination, Listener, Outgoing, Transport, TransportError};
-use crate::protocol::envelope::{Message, Reply, Request};
+use crate::protocol::envelope::Message;
+use crate::protocol::reply::Reply;
+use crate::protocol::request::Request;
 use crate::protocol::target::ServerTarget;
 
 /// The pause before a message is published again whose channel broke or which the broker could not
@@ -152,6 +154,23 @@ impl RabbitTransport {
         publisher::publish(&publishing.channel, to, message, &self.config).await
     }
 
+    /// Does what needs the sending connection, as long as that can be dialled with so many retries,
+    /// and until the deadline.
+    async fn bounded<T>(
+        &self,
+        retries: Option<u32>,
+        deadline: std::time::Instant,
+        work: impl Future<Output = Result<T, TransportError>>,
+    ) -> Result<T, TransportError> {
+        let trying = self.sending.while_dialled(retries, work);
+        timeout_at(deadline.into(), trying)
+            .await
+            .unwrap_or_else(|_| match self.sending.why_not_open() {
+                Some(reason) => Err(TransportError::Unreachable(reason)),
+                None => Err(TransportError::TimedOut),
+            })
+    }
+
     /// Publishes on a channel that nobody shares, to an exchange that is there.
     async fn publish_alone(
         &self,
@@ -211,10 +230,19 @@ impl Transport for RabbitTransport {
         self.start_listener(topology).await
     }
 
+    async fn connect(
+        &self,
+        retries: Option<u32>,
+        deadline: std::time::Instant,
+    ) -> Result<(), TransportError> {
+        let opening = async { self.publishing().await.map(drop) };
+        self.bounded(retries, deadline, opening).await
+    }
+
     async fn send(&self, to: &Destination, message: Outgoing) -> Result<(), TransportError> {
-        let deadline = Instant::from_std(message.deadline);
         let attempts = async {
             let mut alone = false;
+            let mut failures = 0;
             loop {
                 let published = match alone {
                     false => self.publish(to, &message).await,
@@ -233,18 +261,25 @@ impl Transport for RabbitTransport {
                         return Err(TransportError::Refused(reason));
                     }
                     Err(PublishError::Closed(_)) => alone = true,
+                    // Whoever was the last to use it took it along; that is nobody's failure.
+                    Err(PublishError::ExchangeGone) => {}
+                    Err(PublishError::Broken(error))
+                        if message.retries.is_some_and(|retries| failures >= retries) =>
+                    {
+                        return Err(TransportError::Disconnected(error));
+                    }
                     // A message whose confirm was lost is published twice: its receiver knows it
                     // by its unique id.
                     Err(PublishError::Broken(error)) => {
                         debug!("Publishing again: {error}");
+                        failures += 1;
                         sleep(RETRY_PAUSE).await;
                     }
                 }
             }
         };
-        timeout_at(deadline, attempts)
+        self.bounded(message.retries, message.deadline, attempts)
             .await
-            .unwrap_or(Err(TransportError::TimedOut))
     }
 
     fn is_connected(&self) -> bool {

@@ -16,7 +16,9 @@ use uuid::Uuid;
 use super::{
     Delivery, Destination, Incoming, Listener, Outgoing, SeenIds, Transport, TransportError,
 };
-use crate::protocol::envelope::{self, Message, Reply, Request};
+use crate::protocol::envelope::{self, Message};
+use crate::protocol::reply::Reply;
+use crate::protocol::request::Request;
 use crate::protocol::target::ServerTarget;
 
 /// The most messages a queue holds. A sender that finds it full is told so.
@@ -92,8 +94,20 @@ impl Transport for MemoryTransport {
         Ok(Box::new(self.listener(queues.clone(), queues)))
     }
 
+    async fn connect(
+        &self,
+        _retries: Option<u32>,
+        _deadline: Instant,
+    ) -> Result<(), TransportError> {
+        Ok(())
+    }
+
     async fn send(&self, to: &Destination, message: Outgoing) -> Result<(), TransportError> {
-        self.broker.state().put(to, &message)?;
+        let put = self.broker.state().put(to, &message);
+        match put {
+            Err(TransportError::Undeliverable(_)) if !message.mandatory => return Ok(()),
+            put => put?,
+        }
         self.broker.arrived.notify_waiters();
         Ok(())
     }

@@ -3,10 +3,14 @@
 
 use std::time::Duration;
 
+use endpointd::client::ClientError;
 use serde_json::{Value, json};
 
+use crate::support::caller::Caller;
 use crate::support::guests::shipped;
 use crate::support::host::{Host, Setup};
+use crate::support::peer::Peer;
+use crate::support::rabbit::Rabbit;
 use crate::support::wire::{Wire, envelope, message_of};
 use crate::support::{eventually, rabbit, unique};
 
@@ -283,4 +287,86 @@ fn the_captured_request_is_answered_in_the_captured_shape() {
         "_msg_id": "d4f95b9ab310476e8b364f174bb40a87", "_unique_id": null,
     });
     assert_eq!(reply, expected);
+}
+
+#[test]
+fn c90_neutrons_own_client_is_answered_by_our_server() {
+    let rabbit = Rabbit::start();
+    let grants = "[grants]\nkeyvalue = [\"agents\"]\nclient = [\"fanout:*\"]";
+    let _host = Setup::new(&rabbit.url())
+        .tables("[keyvalue.agents]\nbackend = \"memory\"")
+        .plugin(
+            "report_state",
+            &shipped("report_state"),
+            "q-reports-plugin",
+            grants,
+        )
+        .start();
+    let mut agent = Peer::start("agent.py", &[&rabbit.url()]);
+    let state = json!({
+        "binary": "b", "host": "node1", "topic": "N/A", "agent_type": "DHCP agent",
+        "start_flag": true, "configurations": {}, "resource_versions": {"QosPolicy": "1.10"},
+    });
+    let report = json!({"do": "report_state", "agent_state": state});
+    assert_eq!(agent.result(report.clone()), "new");
+    assert_eq!(agent.result(report), "alive");
+    assert_eq!(
+        agent.result(json!({"do": "has_alive_neutron_server"})),
+        true
+    );
+    let agents = agent.result(json!({"do": "get_agents", "host": "node1"}));
+    assert_eq!(agents[0]["agent_type"], "DHCP agent");
+}
+
+#[test]
+fn c90_our_client_is_answered_by_neutrons_own_server() {
+    let rabbit = Rabbit::start();
+    let neutron = Peer::start("neutron_server.py", &[&rabbit.url(), "ctl1", "2"]);
+    let caller = Caller::connect(&rabbit.url());
+    let reports = caller.of("q-reports-plugin").version("1.4").expect("one");
+    // As an agent's context has it; without it a request is not an administrator's.
+    let context = json!({"is_admin": true, "roles": ["admin"]});
+    let call = |method: &str, args: Value| -> Result<Value, ClientError> {
+        caller.run(reports.call(&context, method, &args))
+    };
+    let report = || {
+        let state = json!({"agent_state": agent()});
+        call("report_state", json!({"agent_state": state, "time": now()}))
+    };
+    assert_eq!(report().expect("a status"), "new");
+    assert_eq!(report().expect("a status"), "alive");
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_eq!(report().expect("a status"), "revived");
+    assert_eq!(
+        call("has_alive_neutron_server", json!({})).expect("one"),
+        true
+    );
+
+    let host = agent()["host"].clone();
+    let agents = call("get_agents", json!({"host": host})).expect("a list");
+    assert_eq!(agents[0]["agent_type"], agent()["agent_type"]);
+    assert_eq!(agents[0]["configurations"], agent()["configurations"]);
+    let known = json!({"host": host, "agent_type": agent()["agent_type"]});
+    assert_eq!(call("delete_agent", known).expect("done"), Value::Null);
+    assert_eq!(call("get_agents", json!({})).expect("a list"), json!([]));
+
+    let state = json!({"agent_state": agent()});
+    let bad = call("report_state", json!({"agent_state": state, "time": "now"}));
+    let Err(ClientError::Remote(failure)) = bad else {
+        panic!("{bad:?}");
+    };
+    assert_eq!(
+        (&*failure.module, &*failure.class),
+        ("builtins", "ValueError")
+    );
+    // A cast is stored as well.
+    let args = json!({"agent_state": state, "time": now()});
+    caller
+        .run(reports.cast(&context, "report_state", &args))
+        .expect("sent");
+    eventually("it is stored", || {
+        let agents = call("get_agents", json!({})).expect("a list");
+        (agents.as_array()?.len() == 1).then_some(())
+    });
+    neutron.stop();
 }

@@ -13,7 +13,7 @@ use super::{eventually, free_port};
 
 /// What the well-behaved guest needs, in plugin.toml.
 pub(crate) const PROBE_GRANTS: &str =
-    "[grants]\nkeyvalue = [\"probe\"]\nclient = [\"cast:*\", \"fanout:*\"]\n";
+    "[grants]\nkeyvalue = [\"probe\"]\nclient = [\"call:*\", \"cast:*\", \"fanout:*\"]\n";
 
 /// What a host is started with.
 pub(crate) struct Setup {

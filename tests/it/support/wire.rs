@@ -197,6 +197,28 @@ impl Wire {
         });
     }
 
+    /// Has this caller's own queue get what is sent to a topic.
+    pub(crate) fn take_over(&self, exchange: &str, topic: &str) {
+        self.with_channel(async |channel| {
+            let bound = channel.queue_bind(
+                self.reply_queue.as_str().into(),
+                exchange.into(),
+                topic.into(),
+                QueueBindOptions::default(),
+                FieldTable::default(),
+            );
+            bound.await.expect("bound");
+        });
+    }
+
+    /// Answers a call that was delivered: adds its id and publishes the reply.
+    pub(crate) fn reply_to(&self, call: &Delivery, mut reply: Value) {
+        let call = message_of(&call.data);
+        reply["_msg_id"] = call["_msg_id"].clone();
+        let queue = call["_reply_q"].as_str().expect("a reply queue");
+        self.publish("", queue, &envelope(&reply));
+    }
+
     /// Makes a queue that nobody consumes, bound to the fanout exchange of a topic.
     pub(crate) fn make_fanout_queue(&self, exchange: &str, queue: &str) {
         self.make_queue("", queue);

@@ -17,7 +17,7 @@ use lapin::uri::{
 use lapin::{AsyncTcpStream, Channel, ConnectionProperties, ConnectionStatus, ErrorKind, Event};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch as latest};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
@@ -47,6 +47,7 @@ pub(super) struct Connection {
     io: Handle,
     state: Mutex<State>,
     is_open: Arc<AtomicBool>,
+    rounds: latest::Sender<Rounds>,
     /// Whether this or another connection was let in before.
     was_open: Arc<AtomicBool>,
 }
@@ -60,6 +61,26 @@ struct State {
     dial_at: Option<Instant>,
     /// The next pause after a round that failed, if it is not the first.
     pause: Option<Duration>,
+}
+
+/// How dialling went lately, for those who do not wait for ever.
+#[derive(Default)]
+struct Rounds {
+    /// How many went through all hosts in vain.
+    failed: u64,
+    /// Whether the last of them was one, and somebody waits for the next.
+    pausing: bool,
+    /// Why the last of them failed, while there is no connection.
+    reason: Option<String>,
+}
+
+/// Ends the state of pausing, also where the wait is given up.
+struct Pausing<'a>(&'a latest::Sender<Rounds>);
+
+impl Drop for Pausing<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|rounds| rounds.pausing = false);
+    }
 }
 
 /// A connection that was opened, and may be lost by now.
@@ -103,6 +124,7 @@ impl Connection {
             io: io.clone(),
             state: Mutex::new(state),
             is_open: Arc::default(),
+            rounds: latest::Sender::default(),
             was_open: Arc::clone(was_open),
         }
     }
@@ -140,6 +162,39 @@ impl Connection {
                 Err(_) => {}
             }
         }
+    }
+
+    /// Does what needs the connection, until the first dial and `retries` more were in vain.
+    pub(super) async fn while_dialled<T>(
+        &self,
+        retries: Option<u32>,
+        work: impl Future<Output = Result<T, TransportError>>,
+    ) -> Result<T, TransportError> {
+        let Some(retries) = retries else {
+            return work.await;
+        };
+        let mut rounds = self.rounds.subscribe();
+        let enough = {
+            let now = rounds.borrow();
+            // Who comes into a pause knows already how the first one went.
+            now.failed + u64::from(retries) + u64::from(!now.pausing)
+        };
+        // What is seen here is locked, and whoever gives up dialling writes to it: it must be let go
+        // of before `work` is dropped.
+        let given_up = async {
+            let seen = rounds.wait_for(|rounds| rounds.failed >= enough).await;
+            seen.ok().and_then(|rounds| rounds.reason.clone())
+        };
+        tokio::select! {
+            biased;
+            done = work => done,
+            reason = given_up => Err(TransportError::Unreachable(reason.unwrap_or_default())),
+        }
+    }
+
+    /// Why there is no connection, if dialling was in vain.
+    pub(super) fn why_not_open(&self) -> Option<String> {
+        self.rounds.borrow().reason.clone()
     }
 
     /// Whether the last that was seen of it was open.
@@ -185,6 +240,7 @@ impl Connection {
                         state.live = Some(live);
                         state.dial_at = None;
                         state.pause = None;
+                        self.rounds.send_modify(|rounds| rounds.reason = None);
                         self.was_open.store(true, Ordering::Relaxed);
                         return Ok(());
                     }
@@ -207,6 +263,12 @@ impl Connection {
                 pause.as_secs(),
                 self.purpose
             );
+            self.rounds.send_modify(|rounds| {
+                rounds.failed += 1;
+                rounds.pausing = true;
+                rounds.reason = Some(last_error);
+            });
+            let _pausing = Pausing(&self.rounds);
             if self.pause(&state.hosts, pause, all_unreachable).await {
                 // Its broker is starting: the next pauses are short again.
                 state.pause = None;

@@ -19,6 +19,8 @@ pub(super) enum PublishError {
     /// The broker closed the channel for it, or for a message of somebody else's on it: only one that
     /// is sent alone shows whose.
     Closed(lapin::Error),
+    /// The exchange is not there any more: one that is deleted with its last queue.
+    ExchangeGone,
     /// The channel is of no further use, or the broker could not take it now. Whoever shares a
     /// channel gets the error that another one caused, so this is no verdict on the message.
     Broken(BoxError),
@@ -28,9 +30,10 @@ impl From<lapin::Error> for PublishError {
     fn from(error: lapin::Error) -> Self {
         let is_missing_exchange = matches!(error.kind(), ErrorKind::ProtocolError(protocol)
             if protocol.get_id() == AMQPSoftError::NOTFOUND.get_id());
-        match error.is_amqp_soft_error() && !is_missing_exchange {
+        match error.is_amqp_soft_error() {
+            // It is declared again with the next channel.
+            true if is_missing_exchange => Self::ExchangeGone,
             true => Self::Closed(error),
-            // A missing exchange is declared again with the next channel.
             false => Self::Broken(error.into()),
         }
     }
@@ -52,8 +55,7 @@ pub(super) async fn enable_confirms(channel: &Channel) -> lapin::Result<()> {
         .await
 }
 
-/// Publishes as mandatory, where somebody must take it: a message that reaches no queue comes back
-/// as an error.
+/// A mandatory message that reaches no queue comes back as an error.
 pub(super) async fn publish(
     channel: &Channel,
     to: &Destination,
@@ -62,17 +64,24 @@ pub(super) async fn publish(
 ) -> Result<(), PublishError> {
     let fanout_exchange;
     let (exchange, routing_key, mandatory) = match to {
-        Destination::Reply { queue } => ("", queue.clone(), config.direct_mandatory_flag),
+        Destination::Reply { queue } => {
+            let mandatory = message.mandatory && config.direct_mandatory_flag;
+            ("", queue.clone(), mandatory)
+        }
         Destination::Topic {
             exchange,
             topic,
             server: None,
-        } => (exchange.as_str(), topic.clone(), true),
+        } => (exchange.as_str(), topic.clone(), message.mandatory),
         Destination::Topic {
             exchange,
             topic,
             server: Some(server),
-        } => (exchange.as_str(), format!("{topic}.{server}"), true),
+        } => (
+            exchange.as_str(),
+            format!("{topic}.{server}"),
+            message.mandatory,
+        ),
         Destination::Fanout { topic } => {
             fanout_exchange = format!("{topic}_fanout");
             (fanout_exchange.as_str(), String::new(), false)

@@ -8,6 +8,7 @@ use endpointd_guest::keyvalue::Bucket;
 use endpointd_guest::{
     Context, Failure, Result, builtins, call_info, clock, config, endpoint, log, random,
 };
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 #[derive(Default)]
@@ -99,12 +100,62 @@ impl First {
         Ok(())
     }
 
+    /// Calls the method of this name of a topic's servers, and gives what it answered.
+    pub fn ask(&self, #[kwargs] question: Question) -> Result<Value> {
+        let mut to = Target::topic(question.topic);
+        if let Some(server) = question.server {
+            to = to.server(server);
+        }
+        if let Some(exchange) = question.exchange {
+            to = to.exchange(exchange);
+        }
+        let mut to = to.prepare();
+        if let Some(ms) = question.timeout_ms {
+            to = to.timeout(Duration::from_millis(ms));
+        }
+        if let Some(context) = question.context {
+            to = to.context(&Context::from_json(context.to_string()));
+        }
+        Ok(to.call(&question.name, &question.args)?)
+    }
+
+    /// The same, and what went wrong as its result.
+    pub fn try_ask(&self, topic: String, name: String, args: Value) -> String {
+        let answer = client::call::<Value>(&Target::topic(topic), &name, &args);
+        match answer {
+            Ok(result) => format!("Ok({result})"),
+            Err(error) => format!("{error:?}"),
+        }
+    }
+
+    /// Calls itself, through its topic, until it is `depth` deep; gives how deep it got.
+    pub fn descend(&self, topic: String, depth: u32) -> Result<u32> {
+        if depth == 0 {
+            return Ok(0);
+        }
+        let args = json!({"topic": topic, "depth": depth - 1});
+        let deeper: u32 = client::call(&Target::topic(topic), "descend", &args)?;
+        Ok(deeper + 1)
+    }
+
     /// Keeps a core busy.
     pub fn spin(&self, ms: u64) -> u64 {
         let end = clock::now() + Duration::from_millis(ms);
         while clock::now() < end {}
         ms
     }
+}
+
+/// What `ask` is to call.
+#[derive(Deserialize)]
+struct Question {
+    topic: String,
+    name: String,
+    args: Value,
+    server: Option<String>,
+    exchange: Option<String>,
+    timeout_ms: Option<u64>,
+    context: Option<Value>,
 }
 
 #[derive(Default)]

@@ -1,0 +1,204 @@
+//! How `call` and `cast` reach the servers: straight through the broker, or by way of a running host.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::http::StatusCode;
+use clap::Args;
+use tokio::runtime::Handle;
+use toml::Table;
+
+use super::exit_code;
+use crate::admin::{Outcome, SendRequest, outcome_of};
+use crate::client::{RpcClient, Target};
+use crate::config::{Config, DEFAULT_FILE, Sources};
+use crate::transport::open::open;
+use crate::transport::url::TransportUrl;
+
+/// The variable that can be set instead of `--via`.
+pub const VIA: &str = "ENDPOINTD_VIA";
+const URL_VARIABLES: [&str; 2] = ["ENDPOINTD_TRANSPORT_URL", "ENDPOINTD_TRANSPORT_URL_FILE"];
+/// The host on this machine, where nothing else is said.
+const DEFAULT_VIA: &str = "http://127.0.0.1:9797";
+/// How much longer than the call itself the way to the host may take.
+const HTTP_GRACE: Duration = Duration::from_secs(5);
+
+/// Said in the help of both commands.
+pub const HELP: &str = "\
+The way to the servers: the broker after --transport-url, or of the configuration that --config or
+--oslo-config-file name; else the host after --via; else the broker of ENDPOINTD_TRANSPORT_URL or of
+endpointd.toml, if there is one here; else the host at http://127.0.0.1:9797. Where the broker is
+memory://, it is always the host at `listen` of [admin].
+
+Exit codes: 0 done, 1 error, 2 wrong usage, 3 the method failed, 4 no reply in time, 5 no server
+listens there.";
+
+/// Which way to take.
+#[derive(Debug, Args)]
+pub struct Road {
+    /// The broker: rabbit://USER:PASSWORD@HOST:PORT/VHOST
+    #[arg(long, value_name = "URL")]
+    transport_url: Option<String>,
+    /// Take the broker, the exchange and RabbitMQ's options from this endpointd.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Take them from an OpenStack service's own file, such as /etc/neutron/neutron.conf
+    #[arg(long, value_name = "FILE")]
+    oslo_config_file: Vec<PathBuf>,
+    /// Go by way of a running host: the URL of its admin listener. [env: ENDPOINTD_VIA]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["transport_url", "config", "oslo_config_file"])]
+    via: Option<String>,
+}
+
+/// The way, open.
+pub enum Sender {
+    Broker(Box<RpcClient>),
+    Host(String),
+}
+
+/// Whether there is to be a reply.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    Call,
+    Cast,
+}
+
+impl Road {
+    /// Opens it; a broker is dialled with the first message.
+    pub fn open(&self, io: &Handle) -> anyhow::Result<Sender> {
+        let names_a_broker = self.transport_url.is_some()
+            || self.config.is_some()
+            || !self.oslo_config_file.is_empty();
+        let via = self.via.clone().or_else(|| std::env::var(VIA).ok());
+        if let Some(via) = via.filter(|_| !names_a_broker) {
+            return host(&via);
+        }
+        let finds_a_broker = URL_VARIABLES.iter().any(|name| std::env::var(name).is_ok())
+            || Path::new(DEFAULT_FILE).exists();
+        if !names_a_broker && !finds_a_broker {
+            return host(DEFAULT_VIA);
+        }
+        let config = self.load()?;
+        let url = config.transport_url()?;
+        if url == TransportUrl::Memory {
+            return host(&format!("http://{}", config.admin.listen));
+        }
+        let transport = open(&url, &config.rabbit_options(&url)?, 0, io);
+        let client = RpcClient::new(transport, Target::default(), io)
+            .exchange(config.control_exchange.as_str())
+            .default_timeout(config.response_timeout())
+            // Whoever sits there wants to know at once.
+            .retry(0);
+        Ok(Sender::Broker(Box::new(client)))
+    }
+
+    fn load(&self) -> anyhow::Result<Config> {
+        let mut flags = Table::new();
+        if let Some(url) = &self.transport_url {
+            flags.insert("transport_url".to_owned(), url.clone().into());
+        }
+        let sources = Sources {
+            file: self.config.as_deref(),
+            oslo_files: &self.oslo_config_file,
+            flags,
+        };
+        let environment = std::env::vars().filter(|(name, _)| name != VIA);
+        let (config, _) = Config::load(sources, environment)?;
+        Ok(config)
+    }
+}
+
+fn host(url: &str) -> anyhow::Result<Sender> {
+    anyhow::ensure!(
+        url.starts_with("http://"),
+        "{url} is no way to a host: write http://ADDRESS:PORT, as its [admin] has it"
+    );
+    Ok(Sender::Host(url.trim_end_matches('/').to_owned()))
+}
+
+impl Sender {
+    /// Sends the message, and gives what became of it with the exit code that tells the kind.
+    pub async fn send(&self, kind: Kind, request: &SendRequest) -> (u8, Outcome) {
+        let (status, outcome) = match self {
+            Self::Broker(client) => through_broker(client, kind, request).await,
+            Self::Host(url) => match through_host(url, kind, request).await {
+                Ok(answered) => answered,
+                Err(error) => {
+                    let text = format!("{error:#}");
+                    (StatusCode::BAD_GATEWAY, Outcome::Error(text))
+                }
+            },
+        };
+        let code = match outcome {
+            Outcome::Result(_) => 0,
+            Outcome::Failure(_) => exit_code::REMOTE_FAILURE,
+            Outcome::Error(_) => match status {
+                StatusCode::NOT_FOUND => exit_code::NO_ROUTE,
+                StatusCode::UNPROCESSABLE_ENTITY => exit_code::USAGE,
+                StatusCode::GATEWAY_TIMEOUT => exit_code::TIMEOUT,
+                _ => exit_code::ERROR,
+            },
+        };
+        (code, outcome)
+    }
+
+    /// Leaves nothing behind: neither a connection nor a reply queue.
+    pub async fn close(self) {
+        if let Self::Broker(client) = self {
+            client.close().await;
+        }
+    }
+}
+
+async fn through_broker(
+    client: &RpcClient,
+    kind: Kind,
+    request: &SendRequest,
+) -> (StatusCode, Outcome) {
+    let (context, method, args) = (&request.context, &request.method, &request.args);
+    let client = match request.prepare(client) {
+        Ok(client) => client,
+        Err(error) => return outcome_of(Err(error)),
+    };
+    outcome_of(match kind {
+        Kind::Call => client.call_json(context, method, args).await,
+        Kind::Cast => {
+            let sent = client.cast_json(context, method, args).await;
+            sent.map(|()| serde_json::value::RawValue::NULL.to_owned())
+        }
+    })
+}
+
+async fn through_host(
+    url: &str,
+    kind: Kind,
+    request: &SendRequest,
+) -> anyhow::Result<(StatusCode, Outcome)> {
+    let path = match kind {
+        Kind::Call => "call",
+        Kind::Cast => "cast",
+    };
+    let url = format!("{url}/{path}");
+    let request = request.clone();
+    // One that is not waited for any longer ends with the process.
+    let asking = tokio::task::spawn_blocking(move || ask(&url, &request));
+    asking.await?
+}
+
+fn ask(url: &str, request: &SendRequest) -> anyhow::Result<(StatusCode, Outcome)> {
+    let timeout = request.timeout_ms.map(Duration::from_millis);
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(timeout.map(|timeout| timeout + HTTP_GRACE))
+        .build()
+        .into();
+    let mut response = agent.post(url).send_json(request).with_context(|| {
+        format!("cannot reach a host at {url}: is `endpointd serve` running there?")
+    })?;
+    let status = StatusCode::from_u16(response.status().as_u16())?;
+    let body = response.body_mut().read_to_string()?;
+    let outcome = serde_json::from_str(&body)
+        .with_context(|| format!("{url} answered with status {status} and no outcome"))?;
+    Ok((status, outcome))
+}
