@@ -167,13 +167,13 @@ fn the_broker_is_found_where_the_help_says() {
     std::fs::write(&oslo, format!("[DEFAULT]\ntransport_url = {url}\n")).expect("a file");
     let file = |flag: &str, path: &std::path::Path| {
         let path = path.display().to_string();
-        run(&["call", &topic, "add", "a=1", flag, &path])
+        run(&["call", &topic, "add", "a=1", "b=0", flag, &path])
     };
     assert_eq!(file("--config", &config), done("1"));
     assert_eq!(file("--oslo-config-file", &oslo), done("1"));
     assert_eq!(file("--config", &other_exchange).0, Some(5));
 
-    let call = ["call", &topic, "add", "a=1"];
+    let call = ["call", &topic, "add", "a=1", "b=0"];
     let from_environment = [("ENDPOINTD_TRANSPORT_URL", &*url)];
     assert_eq!(run_with(&from_environment, "", &call), done("1"));
     // A host that was named goes before what lies about, and a broker that was named before both.
