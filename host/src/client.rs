@@ -157,6 +157,8 @@ impl RpcClient {
             let texts = url.options.iter().map(|(name, text)| (&**name, &**text));
             options = options.with_texts(texts).map_err(|error| invalid(&error))?;
             options.check().map_err(|error| invalid(&error))?;
+            // Its names for queues would be those of every other such client.
+            options.use_queue_manager = false;
         }
         let io = Handle::current();
         Ok(Self::new(open(&url, &options, 0, &io), target, &io))

@@ -269,7 +269,19 @@ impl Parts {
         let deadline = call.deadline;
         let waiting = async {
             let place = self.concurrency.take().await;
-            (place, self.engine.place(call.depth).await)
+            let room = match self.engine.free_place(call.depth) {
+                Some(room) => room,
+                None => {
+                    // Those who have an instance may wait for these places to go on.
+                    call.place.lend();
+                    place.lend();
+                    let room = self.engine.place(call.depth).await;
+                    call.place.take_back().await;
+                    place.take_back().await;
+                    room
+                }
+            };
+            (place, room)
         };
         let (place, _room) = match deadline {
             None => waiting.await,

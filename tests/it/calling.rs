@@ -185,6 +185,20 @@ fn a_chain_through_a_python_server_comes_back_to_the_same_plugin() {
     }
 }
 
+#[test]
+fn calls_that_wait_for_an_instance_hold_up_none_that_has_one() {
+    // More than there are instances for plugins that a plugin called.
+    let two = Two::start("");
+    let answers = at_once(150, |_| {
+        let asked = json!({"topic": two.python, "name": "sleep", "args": {"seconds": 1}});
+        two.ask(json!({"topic": two.topic, "name": "ask", "args": asked}))
+    });
+    for answer in answers {
+        assert_eq!(answer["result"], 1, "{answer}");
+    }
+    two.server.stop();
+}
+
 /// Both transports, with places for one only: one in the pool, and one instance of the plugin.
 fn with_one_place(check: impl Fn(&Host, &str)) {
     for url in ["memory://".to_owned(), rabbit::shared().url()] {

@@ -16,7 +16,7 @@ use super::sending::{self, Watch};
 #[derive(Debug, Args)]
 #[command(
     before_help = "Example: endpointd call q-reports-plugin get_agents --version 1.4 \
-                   'filters={\"host\": [\"node1\"]}'",
+                   'host=[\"node1\"]'",
     after_help = road::HELP,
 )]
 pub struct Call {

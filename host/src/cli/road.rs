@@ -84,7 +84,10 @@ impl Road {
         if url == TransportUrl::Memory {
             return host(&format!("http://{}", config.admin.listen));
         }
-        let transport = open(&url, &config.rabbit_options(&url)?, 0, io);
+        let mut options = config.rabbit_options(&url)?;
+        // Its names for queues would be those of every other command that runs here now.
+        options.use_queue_manager = false;
+        let transport = open(&url, &options, 0, io);
         let client = RpcClient::new(transport, Target::default(), io)
             .exchange(config.control_exchange.as_str())
             .default_timeout(config.response_timeout())
@@ -112,7 +115,7 @@ impl Road {
 fn host(url: &str) -> anyhow::Result<Sender> {
     anyhow::ensure!(
         url.starts_with("http://"),
-        "{url} is no way to a host: write http://ADDRESS:PORT, as its [admin] has it"
+        "--via or {VIA} names no way to a host: write http://ADDRESS:PORT, as its [admin] has it"
     );
     Ok(Sender::Host(url.trim_end_matches('/').to_owned()))
 }
@@ -190,6 +193,8 @@ fn ask(url: &str, request: &SendRequest) -> anyhow::Result<(StatusCode, Outcome)
     let timeout = request.timeout_ms.map(Duration::from_millis);
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
+        // The host is addressed as itself, and what is sent is for nobody else.
+        .proxy(None)
         .timeout_global(timeout.map(|timeout| timeout + HTTP_GRACE))
         .build()
         .into();

@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 use crate::protocol::failure::Failure;
 use crate::protocol::json::Json;
 use crate::protocol::reply::Reply;
-use crate::transport::{Accepted, Listener, Transport};
+use crate::transport::{Listener, Transport};
 
 /// Calls that may wait at the same time.
 const WAITING_CALLS: usize = 100_000;
@@ -155,12 +155,9 @@ impl Shared {
         let started = stop.run_until_cancelled(self.start()).await;
         if let Some(mut listener) = started {
             while let Some(incoming) = stop.run_until_cancelled(listener.poll()).await {
-                // A reply that is not acknowledged comes again; the second time nobody waits for
-                // it.
-                let (reply, accepted) = incoming.accept().await;
-                if accepted == Accepted::Served {
-                    self.hand_over(reply);
-                }
+                // Acknowledged or not: if it comes a second time, nobody waits for it.
+                let (reply, _) = incoming.accept().await;
+                self.hand_over(reply);
             }
             self.end_all();
             listener.stop().await;

@@ -62,8 +62,17 @@ impl PluginEngine {
     /// Waits until there is room for one more instance, `depth` plugins down a chain. Only with it
     /// may one be made.
     pub async fn place(&self, depth: u32) -> SemaphorePermit<'_> {
-        let place = self.places[depth.min(MAX_DEPTH) as usize].acquire().await;
+        let place = self.places_at(depth).acquire().await;
         place.expect("the engine's semaphores are never closed")
+    }
+
+    /// The same, if there is room now.
+    pub fn free_place(&self, depth: u32) -> Option<SemaphorePermit<'_>> {
+        self.places_at(depth).try_acquire().ok()
+    }
+
+    fn places_at(&self, depth: u32) -> &Semaphore {
+        &self.places[depth.min(MAX_DEPTH) as usize]
     }
 
     pub fn engine(&self) -> &Engine {

@@ -10,6 +10,9 @@ use super::options::Config;
 use crate::protocol::compression::{Codec, compressed};
 use crate::transport::{BoxError, Destination, Outgoing, TransportError};
 
+/// RabbitMQ refuses longer ones, and closes the channel.
+const LONGEST_EXPIRATION_MS: u128 = u32::MAX as u128;
+
 /// Why a message was not taken.
 pub(super) enum PublishError {
     /// No queue takes it; holds the routing key.
@@ -130,6 +133,9 @@ fn properties(message: &Outgoing, codec: Option<Codec>) -> BasicProperties {
         .with_priority(0);
     match message.expires_in {
         None => properties,
-        Some(left) => properties.with_expiration(left.as_millis().to_string().into()),
+        Some(left) => {
+            let ms = left.as_millis().min(LONGEST_EXPIRATION_MS);
+            properties.with_expiration(ms.to_string().into())
+        }
     }
 }
