@@ -54,7 +54,7 @@ pub struct Config {
     pub duplicate_window: usize,
     /// Each topic also answers `oslo_rpc_server_ping`, for probes.
     pub rpc_ping_enabled: bool,
-    /// Seconds that a call through `POST /call` waits which names no time.
+    /// Seconds that a call of `endpointd call` or `POST /call` waits which names no time.
     pub rpc_response_timeout_s: u64,
     /// Seconds that accepted requests may run on after a stop was asked for.
     pub shutdown_grace_s: u64,

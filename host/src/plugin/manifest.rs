@@ -78,7 +78,8 @@ pub struct Limits {
     pub memory_mib: u32,
     /// From start to reply by the clock on the wall; computing is bounded by the same.
     pub timeout_ms: u32,
-    /// Instances at the same time. Further requests wait.
+    /// Instances that run at the same time, without those that wait for a reply. Further requests
+    /// wait.
     pub concurrency: u16,
     /// The result, or the failure, as JSON.
     pub reply_kib: u32,
