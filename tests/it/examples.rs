@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use crate::support::rabbit::Rabbit;
 use crate::support::{eventually, free_port, workspace};
@@ -30,7 +31,9 @@ impl Example {
             url: url.to_owned(),
         };
         eventually("the example is served", || {
-            ureq::get(format!("{}/ready", example.via)).call().ok()
+            let ready = ureq::get(format!("{}/ready", example.via)).config();
+            let ready = ready.timeout_global(Some(Duration::from_secs(10)));
+            ready.build().call().ok()
         });
         example
     }

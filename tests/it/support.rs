@@ -7,6 +7,7 @@ pub(crate) mod host;
 pub(crate) mod peer;
 pub(crate) mod proxy;
 pub(crate) mod rabbit;
+pub(crate) mod watchdog;
 pub(crate) mod wire;
 
 use std::net::TcpListener;
@@ -22,14 +23,22 @@ pub(crate) fn workspace() -> PathBuf {
 /// A name that no other test uses.
 pub(crate) fn unique(prefix: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
+    watchdog::watch();
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("{prefix}-{}-{number}", std::process::id())
 }
 
-/// A port that was free just now.
+/// A port that was free just now, and that no connection gets as its own: those come from above.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    watchdog::watch();
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed) + std::process::id().wrapping_mul(89);
+        let port = 10_000 + (number % 20_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Waits until `probe` gives something. Far longer than anything takes, so that only what never

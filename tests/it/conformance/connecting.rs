@@ -71,7 +71,7 @@ pub(super) fn lines_with<'a>(log: &'a str, text: &str) -> Vec<&'a str> {
 #[track_caller]
 pub(super) fn check_refused(setup: Setup, expected: &str) {
     let mut host = setup.launch();
-    let status = host.ends();
+    let status = host.wait();
     let log = host.log();
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(

@@ -201,7 +201,7 @@ fn what_a_file_asks_for_in_vain_is_refused_by_name_and_place() {
     for (text, expected) in cases {
         let files = [("a.conf", "[DEFAULT]\nhost = one\n"), ("b.conf", text)];
         let mut host = with_files("unused", &files).launch();
-        assert_eq!(host.ends().code(), Some(1));
+        assert_eq!(host.wait().code(), Some(1));
         let log = host.log();
         let line = log.lines().last().expect("a line");
         assert!(line.contains(expected), "no `{expected}` in {line}");
@@ -211,6 +211,6 @@ fn what_a_file_asks_for_in_vain_is_refused_by_name_and_place() {
     let mut host = setup
         .arguments(&["--oslo-config-file", "nowhere.conf"])
         .launch();
-    assert_eq!(host.ends().code(), Some(1));
+    assert_eq!(host.wait().code(), Some(1));
     host.logs("cannot read nowhere.conf");
 }

@@ -344,7 +344,7 @@ fn files_that_cannot_be_used_are_named_with_their_option() {
             key.display()
         );
         let mut host = serving(&url, "unused").launch();
-        assert_eq!(host.ends().code(), Some(1));
+        assert_eq!(host.wait().code(), Some(1));
         let log = host.log();
         assert_eq!(lines_with(&log, "ssl_").len(), 1, "{log}");
         let line = log.lines().last().expect("a line");

@@ -172,7 +172,7 @@ fn c5_an_option_that_is_none_or_has_a_wrong_value_ends_the_start() {
     ] {
         let url = format!("rabbit://127.0.0.1:1/?{option}={value}");
         let mut host = serving(&url, "unused").launch();
-        assert_eq!(host.ends().code(), Some(1));
+        assert_eq!(host.wait().code(), Some(1));
         let log = host.log();
         let line = log.lines().last().expect("a line");
         assert!(line.contains(&format!("`{option}`")), "{option}: {line}");

@@ -236,19 +236,13 @@ impl Host {
         assert!(sent.expect("kill runs").success());
     }
 
-    pub(crate) fn wait(&mut self) -> ExitStatus {
-        self.process
-            .take()
-            .expect("running")
-            .wait()
-            .expect("it ends")
-    }
-
-    /// Waits for an end that it finds by itself.
+    /// Waits for its end.
     #[track_caller]
-    pub(crate) fn ends(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let process = self.process.as_mut().expect("running");
-        eventually("the host ends", || process.try_wait().expect("asked"))
+        let status = eventually("the host ends", || process.try_wait().expect("asked"));
+        self.process = None;
+        status
     }
 
     pub(crate) fn admin_url(&self) -> String {
@@ -261,6 +255,7 @@ impl Host {
     pub(crate) fn ready(&self) -> u16 {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(30)))
             .build()
             .into();
         let url = format!("{}/ready", self.admin_url());

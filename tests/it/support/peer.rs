@@ -1,11 +1,19 @@
 //! Python peers: real oslo.messaging and neutron, told what to do a line at a time.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::workspace;
+use super::{watchdog, workspace};
+
+/// How long a peer may take to answer: longer than any call it makes.
+const PATIENCE: Duration = Duration::from_secs(240);
+/// How long it may take to end in order.
+const ORDERLY: Duration = Duration::from_secs(20);
 
 /// Runs `tests/peers/SCRIPT` to its end and gives the lines of JSON that it prints.
 pub(crate) fn run(script: &str, arguments: &[&str]) -> Vec<Value> {
@@ -23,6 +31,7 @@ fn command(script: &str, arguments: &[&str]) -> Command {
         Ok(cache) => cache,
         Err(_) => format!("{}/.cache", std::env::var("HOME").expect("a home")),
     };
+    watchdog::watch();
     let mut command = Command::new(format!("{cache}/endpointd/peers/bin/python"));
     command
         .arg(workspace().join("tests/peers").join(script))
@@ -43,7 +52,8 @@ fn spawned(command: &mut Command) -> Child {
 pub(crate) struct Peer {
     process: Child,
     input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
+    /// A lock only so that tests may share the peer.
+    lines: Mutex<Receiver<String>>,
 }
 
 impl Peer {
@@ -51,10 +61,18 @@ impl Peer {
     pub(crate) fn start(script: &str, arguments: &[&str]) -> Self {
         let mut process = spawned(command(script, arguments).stdin(Stdio::piped()));
         let output = BufReader::new(process.stdout.take().expect("a pipe"));
-        let mut peer = Self {
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let peer = Self {
             input: process.stdin.take(),
             process,
-            output,
+            lines: Mutex::new(lines),
         };
         assert_eq!(peer.read()["ready"], true, "{script} did not start");
         peer
@@ -80,17 +98,24 @@ impl Peer {
         answer["result"].clone()
     }
 
-    fn read(&mut self) -> Value {
-        let mut line = String::new();
-        self.output.read_line(&mut line).expect("it writes");
-        assert!(!line.is_empty(), "the peer ended");
+    fn read(&self) -> Value {
+        let lines = self.lines.lock().expect("no panic");
+        let line = lines.recv_timeout(PATIENCE);
+        let line = line.expect("the peer goes on, and answers in time");
         serde_json::from_str(&line).expect("a line of JSON")
     }
 
-    /// Ends it in order: its servers stop as upstream stops them.
+    /// Ends it in order, its servers as upstream stops them. Where upstream does not come to an
+    /// end, as it may not after its broker was gone, it is killed.
     pub(crate) fn stop(mut self) {
         drop(self.input.take());
-        self.process.wait().expect("it ends");
+        let given_up = Instant::now() + ORDERLY;
+        while let Ok(None) = self.process.try_wait() {
+            if Instant::now() > given_up {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
