@@ -30,5 +30,7 @@ export RABBITMQ_ENABLED_PLUGINS_FILE="$folder/enabled_plugins"
 export RABBITMQ_CONFIG_FILE="$folder/rabbitmq.conf"
 # One scheduler is enough for a test, and nobody else is to join the node.
 export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+S 1:1 -kernel inet_dist_use_interface {127,0,0,1}"
+# Then the server takes the place of its script, and gets the signals.
+export RUNNING_UNDER_SYSTEMD=yes
 # The wrapper on PATH switches to the user `rabbitmq`; the script in the package does not.
 exec "$server"

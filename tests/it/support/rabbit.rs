@@ -55,8 +55,9 @@ impl Rabbit {
         );
         let log = File::create(self.folder.join("output")).expect("a file");
         let errors = log.try_clone().expect("a handle");
-        // The node ends when this end of the pipe does, however the test ends.
-        let script = "\"$0\" \"$@\" & node=$!; cat >/dev/null; kill $node; wait $node";
+        // The node ends when this end of the pipe does, however the test ends. Asked to stop in order
+        // while it still starts, it may never end.
+        let script = "\"$0\" \"$@\" & node=$!; cat >/dev/null; kill -KILL $node; wait $node";
         let process = Command::new("sh")
             .args(["-c", script])
             .arg(workspace().join("scripts/rabbitmq-node.sh"))
