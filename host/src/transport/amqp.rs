@@ -10,24 +10,21 @@ mod stream_position;
 mod tls;
 mod topology;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use lapin::Channel;
 use tokio::runtime::Handle;
-use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout_at};
-use tracing::{debug, warn};
+use tracing::debug;
 use uuid::Uuid;
 
 use self::connection::Connection;
 use self::listener::AmqpListener;
 use self::options::Config;
-use self::publisher::PublishError;
-use self::topology::{Exchange, Topology};
+use self::publisher::{PublishError, Publisher};
+use self::topology::Topology;
 use super::url::RabbitUrl;
 use super::{Destination, Listener, Outgoing, Transport, TransportError};
 use crate::protocol::envelope::Message;
@@ -35,32 +32,20 @@ use crate::protocol::reply::Reply;
 use crate::protocol::request::Request;
 use crate::protocol::target::ServerTarget;
 
-/// The pause before a message is published again whose channel broke or which the broker could not
-/// take.
+/// The pause before a message is published again whose connection broke or which the broker could
+/// not take.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-
-/// Exchanges that are known to be there. One more and all are forgotten: declaring one again costs a
-/// round trip, and nothing else.
-const REMEMBERED_EXCHANGES: usize = 1000;
 
 /// The transport behind `rabbit://`.
 pub struct RabbitTransport {
     listening: Arc<Connection>,
-    sending: Connection,
-    publishing: Mutex<Option<Publishing>>,
+    publisher: Publisher,
     config: Config,
     duplicate_window: usize,
     /// Listeners that consume nothing at the moment.
     idle: Arc<AtomicUsize>,
     /// How many names were asked for that stay the same after a restart.
     names: AtomicU64,
-}
-
-/// The channel that messages leave by, and the exchanges that were declared on it.
-#[derive(Clone)]
-struct Publishing {
-    channel: Channel,
-    declared: Arc<Mutex<HashSet<String>>>,
 }
 
 impl RabbitTransport {
@@ -73,8 +58,7 @@ impl RabbitTransport {
         let connection = |purpose| Connection::new(purpose, url, &config, io, &was_open);
         Self {
             listening: Arc::new(connection("listening")),
-            sending: connection("sending"),
-            publishing: Mutex::default(),
+            publisher: Publisher::new(connection("sending"), &config),
             config,
             duplicate_window,
             idle: Arc::default(),
@@ -114,97 +98,48 @@ impl RabbitTransport {
         format!("{hostname}:{processname}:{number}")
     }
 
-    /// The open publishing channel, made anew if the last one broke.
-    async fn publishing(&self) -> Result<Publishing, TransportError> {
-        let mut current = self.publishing.lock().await;
-        match &*current {
-            Some(open) if open.channel.status().connected() => Ok(open.clone()),
-            _ => {
-                let channel = self.sending.channel().await?;
-                publisher::enable_confirms(&channel)
-                    .await
-                    .map_err(|error| TransportError::Disconnected(error.into()))?;
-                let open = Publishing {
-                    channel,
-                    declared: Arc::default(),
-                };
-                *current = Some(open.clone());
-                Ok(open)
-            }
-        }
-    }
-
-    async fn publish(&self, to: &Destination, message: &Outgoing) -> Result<(), PublishError> {
-        let publishing = self.publishing().await?;
-        let exchange = match to {
-            Destination::Topic { exchange, .. } => Some(Exchange::topic(exchange, &self.config)),
-            Destination::Fanout { topic } => Some(Exchange::fanout(topic, &self.config)),
-            Destination::Reply { .. } => None,
-        };
-        if let Some(exchange) = exchange
-            && !publishing.declared.lock().await.contains(&exchange.name)
-        {
-            self.declare(&exchange).await?;
-            let mut declared = publishing.declared.lock().await;
-            if declared.len() >= REMEMBERED_EXCHANGES {
-                declared.clear();
-            }
-            declared.insert(exchange.name);
-        }
-        publisher::publish(&publishing.channel, to, message, &self.config).await
-    }
-
-    /// Does what needs the sending connection, as long as that can be dialled with so many retries,
-    /// and until the deadline.
-    async fn bounded<T>(
+    /// Does what needs the sending connection, again and again where that breaks: so often, and until
+    /// the deadline.
+    async fn persist<F: Future<Output = Result<(), PublishError>>>(
         &self,
         retries: Option<u32>,
-        deadline: std::time::Instant,
-        work: impl Future<Output = Result<T, TransportError>>,
-    ) -> Result<T, TransportError> {
-        let trying = self.sending.while_dialled(retries, work);
+        deadline: Instant,
+        work: impl Fn() -> F,
+    ) -> Result<(), TransportError> {
+        let attempts = async {
+            let mut failures = 0;
+            loop {
+                match work().await {
+                    Ok(()) => return Ok(()),
+                    Err(PublishError::Returned(queue)) => {
+                        return Err(TransportError::Undeliverable(queue));
+                    }
+                    Err(PublishError::Refused(reason)) => {
+                        return Err(TransportError::Refused(reason));
+                    }
+                    Err(PublishError::Broken(error))
+                        if retries.is_some_and(|retries| failures >= retries) =>
+                    {
+                        return Err(TransportError::Disconnected(error));
+                    }
+                    // A message whose confirm was lost is published twice: its receiver knows it
+                    // by its unique id.
+                    Err(PublishError::Broken(error)) => {
+                        debug!("Trying again: {error}");
+                        failures += 1;
+                        sleep(RETRY_PAUSE).await;
+                    }
+                }
+            }
+        };
+        let connection = self.publisher.connection();
+        let trying = connection.while_dialled(retries, attempts);
         timeout_at(deadline.into(), trying)
             .await
-            .unwrap_or_else(|_| match self.sending.why_not_open() {
+            .unwrap_or_else(|_| match connection.why_not_open() {
                 Some(reason) => Err(TransportError::Unreachable(reason)),
                 None => Err(TransportError::TimedOut),
             })
-    }
-
-    /// Publishes on a channel that nobody shares, to an exchange that is there.
-    async fn publish_alone(
-        &self,
-        to: &Destination,
-        message: &Outgoing,
-    ) -> Result<(), PublishError> {
-        let channel = self.sending.channel().await?;
-        publisher::enable_confirms(&channel).await?;
-        publisher::publish(&channel, to, message, &self.config).await
-    }
-
-    /// Makes an exchange, on a channel of its own: a refusal closes the channel, and with it
-    /// whatever others have under way there.
-    async fn declare(&self, exchange: &Exchange) -> Result<(), PublishError> {
-        publisher::name(&exchange.name)?;
-        let channel = self.sending.channel().await?;
-        let refused = match exchange.declare(&channel).await {
-            Ok(()) => return Ok(()),
-            Err(error) if error.is_amqp_soft_error() => error,
-            Err(error) => return Err(error.into()),
-        };
-        // Somebody made it before, as one that does not survive a restart of the broker.
-        if let Some(weaker) = exchange.not_durable() {
-            let channel = self.sending.channel().await?;
-            if weaker.declare(&channel).await.is_ok() {
-                warn!(
-                    "The exchange `{}` is used as it exists: not durable",
-                    exchange.name
-                );
-                return Ok(());
-            }
-        }
-        let reason = format!("RabbitMQ refused the exchange: {refused}");
-        Err(PublishError::Refused(reason))
     }
 }
 
@@ -230,55 +165,14 @@ impl Transport for RabbitTransport {
         self.start_listener(topology).await
     }
 
-    async fn connect(
-        &self,
-        retries: Option<u32>,
-        deadline: std::time::Instant,
-    ) -> Result<(), TransportError> {
-        let opening = async { self.publishing().await.map(drop) };
-        self.bounded(retries, deadline, opening).await
+    async fn connect(&self, retries: Option<u32>, deadline: Instant) -> Result<(), TransportError> {
+        let connecting = || self.publisher.connect();
+        self.persist(retries, deadline, connecting).await
     }
 
     async fn send(&self, to: &Destination, message: Outgoing) -> Result<(), TransportError> {
-        let attempts = async {
-            let mut alone = false;
-            let mut failures = 0;
-            loop {
-                let published = match alone {
-                    false => self.publish(to, &message).await,
-                    true => self.publish_alone(to, &message).await,
-                };
-                match published {
-                    Ok(()) => return Ok(()),
-                    Err(PublishError::Returned(queue)) => {
-                        return Err(TransportError::Undeliverable(queue));
-                    }
-                    Err(PublishError::Refused(reason)) => {
-                        return Err(TransportError::Refused(reason));
-                    }
-                    Err(PublishError::Closed(error)) if alone => {
-                        let reason = format!("RabbitMQ refused the message: {error}");
-                        return Err(TransportError::Refused(reason));
-                    }
-                    Err(PublishError::Closed(_)) => alone = true,
-                    // Whoever was the last to use it took it along; that is nobody's failure.
-                    Err(PublishError::ExchangeGone) => {}
-                    Err(PublishError::Broken(error))
-                        if message.retries.is_some_and(|retries| failures >= retries) =>
-                    {
-                        return Err(TransportError::Disconnected(error));
-                    }
-                    // A message whose confirm was lost is published twice: its receiver knows it
-                    // by its unique id.
-                    Err(PublishError::Broken(error)) => {
-                        debug!("Publishing again: {error}");
-                        failures += 1;
-                        sleep(RETRY_PAUSE).await;
-                    }
-                }
-            }
-        };
-        self.bounded(message.retries, message.deadline, attempts)
+        let publishing = || self.publisher.publish(to, &message);
+        self.persist(message.retries, message.deadline, publishing)
             .await
     }
 
@@ -287,7 +181,7 @@ impl Transport for RabbitTransport {
     }
 
     async fn close(&self) {
-        self.sending.close().await;
+        self.publisher.connection().close().await;
         self.listening.close().await;
     }
 }

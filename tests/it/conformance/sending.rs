@@ -3,14 +3,16 @@
 use std::time::{Duration, Instant};
 
 use endpointd::client::ClientError;
+use endpointd::transport::TransportError;
 use lapin::options::{QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::{Value, json};
 
 use crate::support::caller::Caller;
 use crate::support::peer::Peer;
+use crate::support::rabbit::Rabbit;
 use crate::support::wire::{Wire, message_of};
-use crate::support::{eventually, rabbit, unique};
+use crate::support::{eventually, free_port, rabbit, unique};
 
 /// A caller, and the wire that gets what it sends to `topic`.
 struct Watched {
@@ -409,4 +411,72 @@ fn c79_a_message_that_the_broker_could_not_take_is_published_again() {
         .expect_err("there is no room");
     assert!(matches!(error, ClientError::NotSent(_)), "{error}");
     assert!(started.elapsed() >= Duration::from_millis(300));
+}
+
+#[test]
+fn c76_each_of_hundreds_is_told_what_became_of_its_own_message() {
+    let url = rabbit::shared().url();
+    let topic = unique("mixed");
+    let server = Peer::start("server.py", &[&url, "neutron", &topic, "s"]);
+    let caller = Caller::connect(&url);
+    let (served, nobody) = (caller.of(&topic), caller.of(&unique("nobody")));
+    let calling: Vec<_> = (0..600)
+        .map(|number| {
+            let args = json!({"value": number});
+            // No pattern that confirms of several messages at once could follow.
+            match number % 2 == 0 || number % 5 == 0 {
+                true => caller.start_call(served.prepare(), "echo", args),
+                false => caller.start_call(nobody.prepare(), "echo", args),
+            }
+        })
+        .collect();
+    for (number, calling) in calling.into_iter().enumerate() {
+        let outcome = caller.outcome(calling);
+        match number % 2 == 0 || number % 5 == 0 {
+            true => assert_eq!(outcome.expect("its own"), number),
+            false => assert!(
+                matches!(outcome, Err(ClientError::Undeliverable(_))),
+                "{number}: {outcome:?}"
+            ),
+        }
+    }
+    server.stop();
+}
+
+#[test]
+fn a_message_that_the_broker_finds_too_large_harms_no_other() {
+    let rabbit = Rabbit::start_with(free_port(), |_| "max_message_size = 100000\n".to_owned());
+    let topic = unique("narrow");
+    let server = Peer::start("server.py", &[&rabbit.url(), "neutron", &topic, "s"]);
+    let caller = Caller::connect(&rabbit.url());
+    let client = caller.of(&topic);
+    let large = "x".repeat(200_000);
+    let casting: Vec<_> = (0..200)
+        .map(|number| {
+            let client = client.prepare();
+            let args = match number % 10 {
+                0 => json!({"value": large}),
+                _ => json!({"value": number}),
+            };
+            caller.start(async move { client.cast(&json!({}), "note", &args).await })
+        })
+        .collect();
+    for (number, casting) in casting.into_iter().enumerate() {
+        let outcome = caller.outcome(casting);
+        if number % 10 != 0 {
+            outcome.expect("sent");
+            continue;
+        }
+        let error = outcome.expect_err("it is too large");
+        assert!(
+            matches!(&error, ClientError::NotSent(TransportError::Refused(reason))
+                if reason.contains("message size 200")),
+            "{error}"
+        );
+    }
+    eventually("the others arrived", || {
+        let count = caller.call(&client, "count", json!({}));
+        (count.expect("a number") == 180).then_some(())
+    });
+    server.stop();
 }
