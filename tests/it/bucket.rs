@@ -18,7 +18,7 @@ fn a_host_killed_while_it_writes_finds_everything_it_replied_to() {
                     let call = json!({"topic": "probe", "method": "swap_count", "args": args});
                     let mut last = 0;
                     // Until it is killed, in the middle of whatever it does.
-                    while let Some(answer) = host.try_call_with(call.clone()) {
+                    while let Ok(answer) = host.try_call_with(call.clone()) {
                         last = answer["result"].as_u64().expect("a number");
                     }
                     last

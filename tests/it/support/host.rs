@@ -270,20 +270,21 @@ impl Host {
     }
 
     pub(crate) fn call_with(&self, request: Value) -> Value {
-        self.try_call_with(request).expect("an answer")
+        let answer = self.try_call_with(request);
+        answer.unwrap_or_else(|error| panic!("no answer: {error}"))
     }
 
-    /// `None` if the host does not answer, as when it was killed.
-    pub(crate) fn try_call_with(&self, request: Value) -> Option<Value> {
+    /// An error if the host does not answer, as when it was killed.
+    pub(crate) fn try_call_with(&self, request: Value) -> Result<Value, ureq::Error> {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(90)))
             .build()
             .into();
         let url = format!("{}/call", self.admin_url());
-        let mut response = agent.post(&url).send_json(&request).ok()?;
-        let text = response.body_mut().read_to_string().ok()?;
-        Some(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")))
+        let mut response = agent.post(&url).send_json(&request)?;
+        let text = response.body_mut().read_to_string()?;
+        Ok(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")))
     }
 
     /// The result of a call at version 1.4 that succeeds.
