@@ -116,14 +116,21 @@ impl Wire {
         message_of(&self.next_delivery().data)
     }
 
-    /// Sends one call and gives the message of its reply.
+    /// Sends one call and gives the message of its reply. An earlier one may come twice, if the
+    /// broker was lost before it confirmed it.
     #[track_caller]
     pub(crate) fn call(&mut self, exchange: &str, key: &str, mut message: Value) -> Value {
-        message["_msg_id"] = json!(unique("m"));
+        let id = json!(unique("m"));
+        message["_msg_id"] = id.clone();
         message["_reply_q"] = json!(self.reply_queue);
         message["_unique_id"] = json!(unique("u"));
         self.publish(exchange, key, &envelope(&message));
-        self.next_reply()
+        loop {
+            let reply = self.next_reply();
+            if reply["_msg_id"] == id {
+                return reply;
+            }
+        }
     }
 
     /// Sends `count` calls of `method` with `in_flight` of them under way, each with its number as
