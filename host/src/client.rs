@@ -55,6 +55,8 @@ use crate::transport::{Destination, Outgoing, Transport, TransportError};
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 /// The exchange of a target that names none (oslo's `control_exchange`).
 pub const DEFAULT_EXCHANGE: &str = "openstack";
+/// Servers count whole seconds of half of it (rpc/dispatcher.py: `_watchdog`).
+const SHORTEST_MONITOR: Duration = Duration::from_secs(2);
 /// What stands for a time that no clock can count.
 const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -140,6 +142,7 @@ impl From<TransportError> for ClientError {
     fn from(error: TransportError) -> Self {
         match error {
             TransportError::Undeliverable(queue) => Self::Undeliverable(queue),
+            TransportError::Closed => Self::Closed,
             other => Self::NotSent(other),
         }
     }
@@ -212,7 +215,7 @@ impl RpcClient {
         self
     }
 
-    /// One server of the topic; `None` is any.
+    /// One server of the topic; `None` or an empty name is any.
     pub fn server<'a>(mut self, server: impl Into<Option<&'a str>>) -> Self {
         self.target.server = server.into().map(str::to_owned);
         self
@@ -267,7 +270,8 @@ impl RpcClient {
     }
 
     /// The longest that a call waits for a sign that it is being worked on, which servers then send
-    /// in half that time. At least 2 s: servers count whole seconds, and send nothing below one.
+    /// in half that time. Sending fails where it is below 2 s: servers count whole seconds, and send
+    /// nothing below one.
     pub fn call_monitor_timeout(mut self, monitor: impl Into<Option<Duration>>) -> Self {
         self.call_monitor_timeout = monitor.into();
         self
@@ -413,6 +417,15 @@ impl<'a> Message<'a> {
             let problem = format!("A topic is required to send:{target}");
             return Err(ClientError::InvalidTarget(problem));
         };
+        if client
+            .call_monitor_timeout
+            .is_some_and(|monitor| monitor < SHORTEST_MONITOR)
+        {
+            return Err(ClientError::Invalid {
+                name: "the call monitor timeout",
+                problem: "below 2 s servers give no sign of life".to_owned(),
+            });
+        }
         let timeout = client.timeout.unwrap_or(client.default_timeout);
         let now = Instant::now();
         Ok(Self {
@@ -464,10 +477,13 @@ impl<'a> Message<'a> {
             let connecting = transport.connect(self.client.retries, self.deadline);
             connecting.await?;
         }
-        let registering = timeout_at(self.deadline.into(), replies.register(message_id));
-        match registering.await {
+        let registering = replies.register(message_id, self.client.retries);
+        match timeout_at(self.deadline.into(), registering).await {
             Ok(registered) => registered.map_err(|error| self.no_reply(error, String::new())),
-            Err(_) => Err(ClientError::NotSent(TransportError::TimedOut)),
+            Err(_) => Err(ClientError::NotSent(match replies.why_not_listening() {
+                Some(reason) => TransportError::Unreachable(reason),
+                None => TransportError::TimedOut,
+            })),
         }
     }
 
@@ -477,6 +493,11 @@ impl<'a> Message<'a> {
                 message_id,
                 after: self.timeout,
             },
+            NoReply::Silent(after) => ClientError::TimedOut { message_id, after },
+            NoReply::Refused(reason) => ClientError::NotSent(TransportError::Refused(reason)),
+            NoReply::Unreachable(reason) => {
+                ClientError::NotSent(TransportError::Unreachable(reason))
+            }
             NoReply::TooMany => ClientError::TooMany,
             NoReply::Stopped => ClientError::Closed,
         }
@@ -513,7 +534,7 @@ impl<'a> Message<'a> {
                     None => DEFAULT_EXCHANGE.to_owned(),
                 },
                 topic,
-                server: target.server.clone(),
+                server: target.server.clone().filter(|server| !server.is_empty()),
             },
         };
         let message = Outgoing {

@@ -20,13 +20,14 @@ pub trait Outbound: Send + Sync {
 
     /// Sends a message that has no reply, and returns once it is safe with the broker.
     async fn cast(&self, message: Message<'_>) -> Result<(), OutboundError>;
+
+    /// What all messages go through.
+    fn exchange(&self) -> &str;
 }
 
 /// What is to be sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
-    /// `None` is the host's own; no other is allowed.
-    pub exchange: Option<&'a str>,
     pub topic: &'a str,
     pub to: Recipients<'a>,
     pub namespace: Option<&'a str>,

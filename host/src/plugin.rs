@@ -268,7 +268,7 @@ impl Parts {
         let limits = &self.manifest.limits;
         let deadline = call.deadline;
         let waiting = async {
-            let place = self.concurrency.take().await;
+            let place = self.concurrency.take(call.depth).await;
             let room = match self.engine.free_place(call.depth) {
                 Some(room) => room,
                 None => {

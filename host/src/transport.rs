@@ -177,6 +177,8 @@ pub enum TransportError {
     Disconnected(#[source] BoxError),
     #[error("queue `{0}` does not exist")]
     Undeliverable(String),
+    #[error("the connection to the broker was closed on this side")]
+    Closed,
     #[error("the broker took no message in time")]
     TimedOut,
     #[error("queue `{0}` is full")]

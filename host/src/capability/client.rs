@@ -54,7 +54,6 @@ struct Wanted {
 impl Wanted {
     fn message(&self, depth: u32) -> Message<'_> {
         Message {
-            exchange: self.to.exchange.as_deref(),
             topic: &self.to.topic,
             to: match (self.kind, &self.to.server) {
                 ("fanout", _) => Recipients::All,
@@ -86,6 +85,13 @@ impl HostState {
             return Err(OutboundError::NotGranted(format!(
                 "add `client = [\"{kind}:{}\"]` under [grants] in plugin.toml",
                 to.topic
+            )));
+        }
+        // A grant names topics of the service that this host belongs to, and not of every other.
+        let exchange = self.outbound()?.exchange();
+        if to.exchange.as_deref().is_some_and(|name| name != exchange) {
+            return Err(OutboundError::NotGranted(format!(
+                "plugins send through the exchange `{exchange}` only"
             )));
         }
         let args = object("args", args).map_err(OutboundError::Invalid)?;

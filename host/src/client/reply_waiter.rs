@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 use crate::protocol::failure::Failure;
 use crate::protocol::json::Json;
 use crate::protocol::reply::Reply;
-use crate::transport::{Listener, Transport};
+use crate::transport::{Listener, Transport, TransportError};
 
 /// Calls that may wait at the same time.
 const WAITING_CALLS: usize = 100_000;
@@ -39,7 +39,9 @@ struct Shared {
     /// The reply queue's name, once there is one.
     queue: OnceLock<String>,
     waiting: Mutex<HashMap<String, Waiter>>,
-    phase: watch::Sender<Phase>,
+    progress: watch::Sender<Progress>,
+    /// Told that somebody wants to call after all, where the reply queue was refused before.
+    wanted: Notify,
 }
 
 /// One call that waits.
@@ -51,26 +53,46 @@ struct Waiter {
     first_half: Option<Outcome>,
 }
 
+/// How receiving goes.
+#[derive(Debug, Default)]
+struct Progress {
+    phase: Phase,
+    /// How often a reply queue was not to be had, and why the last time.
+    failed: u64,
+    reason: Option<String>,
+}
+
 /// Whether replies are received.
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Phase {
     #[default]
     NotYet,
     Listening,
+    /// The broker does not allow a reply queue.
+    Refused,
     Stopped,
     /// The queue is gone as well.
     Closed,
 }
 
 /// Why there is no reply.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NoReply {
+    /// There can be no reply queue before somebody changes something.
+    #[error("{0}")]
+    Refused(String),
+    /// There was no reply queue, however often it was tried.
+    #[error("{0}")]
+    Unreachable(String),
     #[error("the client is stopping")]
     Stopped,
     #[error("too many calls are waiting for their replies")]
     TooMany,
     #[error("it did not come in time")]
     TimedOut,
+    /// For so long there was no sign that the call was being worked on.
+    #[error("there was no sign of it for {} s", .0.as_secs_f64())]
+    Silent(Duration),
 }
 
 impl ReplyWaiter {
@@ -81,7 +103,8 @@ impl ReplyWaiter {
                 transport,
                 queue: OnceLock::new(),
                 waiting: Mutex::default(),
-                phase: watch::Sender::default(),
+                progress: watch::Sender::default(),
+                wanted: Notify::new(),
             }),
             io,
             receiving: OnceLock::new(),
@@ -91,24 +114,33 @@ impl ReplyWaiter {
 
     /// Whether the reply queue was there already.
     pub fn is_listening(&self) -> bool {
-        *self.shared.phase.borrow() == Phase::Listening
+        self.shared.progress.borrow().phase == Phase::Listening
     }
 
-    /// Registers a call, once replies are received. The first call is what makes the queue.
-    pub async fn register(&self, message_id: &str) -> Result<Waiting<'_>, NoReply> {
+    /// Why there is no reply queue yet, if it was tried.
+    pub fn why_not_listening(&self) -> Option<String> {
+        self.shared.progress.borrow().reason.clone()
+    }
+
+    /// Registers a call, once replies are received. The first call is what makes the queue, and
+    /// waits for `retries` more attempts after one that failed; `None` is as many as there may be.
+    pub async fn register(
+        &self,
+        message_id: &str,
+        retries: Option<u32>,
+    ) -> Result<Waiting<'_>, NoReply> {
         self.receiving.get_or_init(|| {
             let receiving = Arc::clone(&self.shared).receive(self.stop.clone());
             #[expect(clippy::disallowed_methods, reason = "it ends with its owner, this")]
             let receiving = self.io.spawn(receiving);
             AbortOnDropHandle::new(receiving)
         });
-        let mut phase = self.shared.phase.subscribe();
-        // The sender lives in self, so it cannot be gone.
-        let _ = phase.wait_for(|phase| *phase != Phase::NotYet).await;
+        let progress = self.shared.listening(retries).await;
         let mut waiting = self.shared.waiting();
         // Looked at under the lock: whoever registers later is not told of the end.
-        if *self.shared.phase.borrow() >= Phase::Stopped {
-            return Err(NoReply::Stopped);
+        match self.shared.progress.borrow().phase {
+            Phase::Stopped | Phase::Closed => return Err(NoReply::Stopped),
+            _ => progress?,
         }
         if waiting.len() >= WAITING_CALLS {
             return Err(NoReply::TooMany);
@@ -142,8 +174,9 @@ impl ReplyWaiter {
         match self.receiving.get() {
             None => self.shared.end_all(),
             Some(_) => {
-                let mut phase = self.shared.phase.subscribe();
-                let _ = phase.wait_for(|phase| *phase == Phase::Closed).await;
+                let mut progress = self.shared.progress.subscribe();
+                let closed = |progress: &Progress| progress.phase == Phase::Closed;
+                let _ = progress.wait_for(closed).await;
             }
         }
     }
@@ -164,27 +197,74 @@ impl Shared {
             listener.close().await;
         }
         self.end_all();
-        self.phase.send_replace(Phase::Closed);
+        self.progress
+            .send_modify(|progress| progress.phase = Phase::Closed);
+    }
+
+    /// Waits until replies are received, or may not be.
+    async fn listening(&self, retries: Option<u32>) -> Result<(), NoReply> {
+        let again = self.progress.send_if_modified(|progress| {
+            let was_refused = progress.phase == Phase::Refused;
+            if was_refused {
+                progress.phase = Phase::NotYet;
+            }
+            was_refused
+        });
+        if again {
+            self.wanted.notify_one();
+        }
+        let mut progress = self.progress.subscribe();
+        let enough = retries.map(|retries| progress.borrow().failed + u64::from(retries) + 1);
+        let decided = progress.wait_for(|progress| {
+            progress.phase != Phase::NotYet
+                || enough.is_some_and(|enough| progress.failed >= enough)
+        });
+        // The sender lives in self, so it cannot be gone.
+        let Ok(progress) = decided.await else {
+            return Err(NoReply::Stopped);
+        };
+        let reason = || progress.reason.clone().unwrap_or_default();
+        match progress.phase {
+            Phase::Listening => Ok(()),
+            Phase::NotYet => Err(NoReply::Unreachable(reason())),
+            Phase::Refused => Err(NoReply::Refused(reason())),
+            Phase::Stopped | Phase::Closed => Err(NoReply::Stopped),
+        }
     }
 
     async fn start(&self) -> Box<dyn Listener<Reply>> {
         let queue = self.queue.get_or_init(|| self.transport.reply_queue());
         loop {
-            match self.transport.listen_replies(queue).await {
+            let error = match self.transport.listen_replies(queue).await {
                 Ok(listener) => {
-                    self.phase.send_replace(Phase::Listening);
+                    self.progress.send_modify(|progress| {
+                        progress.phase = Phase::Listening;
+                        progress.reason = None;
+                    });
                     return listener;
                 }
-                Err(error) => {
-                    warn!(queue.name = queue, "Cannot receive replies: {error}");
-                    tokio::time::sleep(RETRY_PAUSE).await;
+                Err(error) => error,
+            };
+            warn!(queue.name = queue, "Cannot receive replies: {error}");
+            let is_refused = matches!(error, TransportError::Refused(_));
+            self.progress.send_modify(|progress| {
+                progress.failed += 1;
+                progress.reason = Some(error.to_string());
+                if is_refused {
+                    progress.phase = Phase::Refused;
                 }
+            });
+            match is_refused {
+                // Somebody may have changed by then what it was refused for.
+                true => self.wanted.notified().await,
+                false => tokio::time::sleep(RETRY_PAUSE).await,
             }
         }
     }
 
     fn end_all(&self) {
-        self.phase.send_replace(Phase::Stopped);
+        self.progress
+            .send_modify(|progress| progress.phase = Phase::Stopped);
         // Dropping the senders is what tells those who wait.
         self.waiting().clear();
     }
@@ -243,12 +323,15 @@ impl Waiting<'_> {
     ) -> Result<Outcome, NoReply> {
         loop {
             let silent_until = monitor.and_then(|monitor| Instant::now().checked_add(monitor));
-            let until = silent_until.map_or(deadline, |silent| silent.min(deadline));
+            let (until, given_up) = match silent_until.zip(monitor) {
+                Some((silent, monitor)) if silent < deadline => (silent, NoReply::Silent(monitor)),
+                _ => (deadline, NoReply::TimedOut),
+            };
             tokio::select! {
                 biased;
                 outcome = &mut self.outcome => return outcome.map_err(|_| NoReply::Stopped),
                 () = self.beats.notified() => {}
-                () = sleep_until(until.into()) => return Err(NoReply::TimedOut),
+                () = sleep_until(until.into()) => return Err(given_up),
             }
         }
     }

@@ -1,37 +1,125 @@
 //! A place among what runs at the same time, which its holder lends to others while it only waits.
+//!
+//! What is further along goes first: who takes a place back goes before everybody, and who is called
+//! by another plugin before those who are not. So chains come to their end before new ones begin,
+//! and few of them are under way at the same time.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
+
+/// The urgency of those who had their place before.
+const TAKES_BACK: u32 = u32::MAX;
 
 /// Places for what runs at the same time.
 #[derive(Clone, Debug)]
-pub struct Places(Arc<Semaphore>);
+pub struct Places(Arc<Mutex<Queue>>);
+
+#[derive(Debug)]
+struct Queue {
+    free: usize,
+    /// Nobody waits while a place is free.
+    waiting: BTreeMap<Turn, oneshot::Sender<()>>,
+    arrivals: u64,
+}
+
+/// The most urgent first, then who came first.
+type Turn = (Reverse<u32>, u64);
 
 /// One of them. It is free again when this is dropped.
 #[derive(Debug)]
 pub struct Place {
     places: Places,
     /// `None` while it is lent.
-    permit: Mutex<Option<OwnedSemaphorePermit>>,
+    permit: Mutex<Option<Permit>>,
+}
+
+#[derive(Debug)]
+struct Permit(Places);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.release();
+    }
 }
 
 impl Places {
     pub fn new(count: usize) -> Self {
-        Self(Arc::new(Semaphore::new(count)))
+        Self(Arc::new(Mutex::new(Queue {
+            free: count,
+            waiting: BTreeMap::new(),
+            arrivals: 0,
+        })))
     }
 
-    /// Waits for a free place; who came first gets the first.
-    pub async fn take(&self) -> Place {
+    /// Waits for a free place, `depth` plugins down a chain.
+    pub async fn take(&self, depth: u32) -> Place {
         Place {
-            permit: Mutex::new(Some(self.permit().await)),
+            permit: Mutex::new(Some(self.permit(depth).await)),
             places: self.clone(),
         }
     }
 
-    async fn permit(&self) -> OwnedSemaphorePermit {
-        let permit = Arc::clone(&self.0).acquire_owned().await;
-        permit.expect("places are never closed")
+    async fn permit(&self, urgency: u32) -> Permit {
+        let Some(mut wait) = self.wait(urgency) else {
+            return Permit(self.clone());
+        };
+        // The sender is kept until it is used.
+        let _ = (&mut wait.granted).await;
+        Permit(self.clone())
+    }
+
+    /// `None` if there is a free place, which is then the caller's.
+    fn wait(&self, urgency: u32) -> Option<Wait<'_>> {
+        let mut queue = self.queue();
+        if queue.free > 0 {
+            queue.free -= 1;
+            return None;
+        }
+        queue.arrivals += 1;
+        let turn = (Reverse(urgency), queue.arrivals);
+        let (grant, granted) = oneshot::channel();
+        queue.waiting.insert(turn, grant);
+        Some(Wait {
+            places: self,
+            turn,
+            granted,
+        })
+    }
+
+    fn release(&self) {
+        let mut queue = self.queue();
+        while let Some((_, next)) = queue.waiting.pop_first() {
+            // Whoever gave up in this moment leaves it to the next.
+            if next.send(()).is_ok() {
+                return;
+            }
+        }
+        queue.free += 1;
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody who waits, and may give up.
+struct Wait<'a> {
+    places: &'a Places,
+    turn: Turn,
+    granted: oneshot::Receiver<()>,
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        self.places.queue().waiting.remove(&self.turn);
+        self.granted.close();
+        // It was granted, and not seen any more.
+        if self.granted.try_recv().is_ok() {
+            self.places.release();
+        }
     }
 }
 
@@ -43,12 +131,62 @@ impl Place {
 
     /// Waits until it can be had again.
     pub async fn take_back(&self) {
-        let permit = self.places.permit().await;
+        let permit = self.places.permit(TAKES_BACK).await;
         drop(self.put(Some(permit)));
     }
 
-    fn put(&self, permit: Option<OwnedSemaphorePermit>) -> Option<OwnedSemaphorePermit> {
+    fn put(&self, permit: Option<Permit>) -> Option<Permit> {
         let mut own = self.permit.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut own, permit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn who_is_further_along_goes_first() {
+        let places = Places::new(1);
+        let held = places.take(0).now_or_never().expect("it is free");
+        let mut first = Box::pin(places.take(0));
+        let mut second = Box::pin(places.take(0));
+        let mut called = Box::pin(places.take(1));
+        for waiting in [&mut first, &mut second, &mut called] {
+            assert!(waiting.now_or_never().is_none());
+        }
+        held.lend();
+        let called = called.now_or_never().expect("before those of the queue");
+        let mut back = Box::pin(held.take_back());
+        assert!((&mut back).now_or_never().is_none());
+        drop(called);
+        back.now_or_never().expect("before everybody");
+        assert!((&mut first).now_or_never().is_none());
+        drop(held);
+        assert!((&mut second).now_or_never().is_none());
+        let first = first.now_or_never().expect("who came first");
+        drop(first);
+        second.now_or_never().expect("and then the next");
+    }
+
+    #[test]
+    fn who_gives_up_leaves_the_place_to_the_next() {
+        let places = Places::new(1);
+        let held = places.take(0).now_or_never().expect("it is free");
+        let mut before = Box::pin(places.take(0));
+        let mut granted = Box::pin(places.take(0));
+        let mut after = Box::pin(places.take(0));
+        for waiting in [&mut before, &mut granted, &mut after] {
+            assert!(waiting.now_or_never().is_none());
+        }
+        drop(before);
+        drop(held);
+        // It is its turn, and it does not look any more.
+        drop(granted);
+        let after = after.now_or_never().expect("the place was passed on");
+        drop(after);
+        places.take(0).now_or_never().expect("none is lost");
     }
 }

@@ -195,6 +195,14 @@ impl OutgoingRequest<'_> {
         Ok(seal(&message.finish()))
     }
 }
+/// A request context as its receiver gets it: what the transport owns does not arrive.
+pub fn received_context(context: &RawValue) -> serde_json::Result<Json> {
+    let fields: Fields<'_> = serde_json::from_str(context.get())?;
+    let is_own = |key: &str| TRANSPORT_CONTEXT.contains(&key) || key == DEPTH;
+    let entries = fields.0.into_iter().filter(|(key, _)| !is_own(key));
+    Ok(object(&entries.collect::<Vec<_>>()))
+}
+
 fn is_queue_name(name: &str) -> bool {
     (1..=MAX_NAME_BYTES).contains(&name.len())
 }

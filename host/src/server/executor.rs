@@ -101,7 +101,7 @@ impl Executor {
         let accepted = Arc::clone(&self.accepted).acquire_owned().await;
         Admission {
             accepted: accepted.expect("the pool is never closed"),
-            place: Arc::new(self.places.take().await),
+            place: Arc::new(self.places.take(0).await),
         }
     }
 
@@ -158,7 +158,7 @@ impl Executor {
         let executor = Arc::clone(self);
         let answering = async move {
             let resolved = dispatcher::resolve(&endpoints, &request)?;
-            let place = Arc::new(executor.places.take().await);
+            let place = Arc::new(executor.places.take(request.depth).await);
             invoke(resolved, &request, Delivery::Call, Some(deadline), &place).await
         };
         let answering = trace::continued(answering).instrument(span);

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -16,7 +17,7 @@ use super::executor::Executor;
 use crate::endpoint::Endpoints;
 use crate::outbound::{Message, Outbound, OutboundError, Recipients};
 use crate::protocol::json::Json;
-use crate::protocol::request::{Namespace, Request};
+use crate::protocol::request::{Namespace, Request, received_context};
 use crate::protocol::target::{RequestedVersion, ServerTarget};
 
 /// What plugins send, either to endpoints here or to others.
@@ -68,8 +69,7 @@ impl LocalServers {
             Recipients::Server(server) => server == served.target.server,
             Recipients::All => false,
         };
-        let exchange = message.exchange.unwrap_or(&served.target.exchange);
-        (is_meant && exchange == served.target.exchange).then(|| served.clone())
+        is_meant.then(|| served.clone())
     }
 }
 
@@ -87,7 +87,8 @@ impl Outbound for LocalServers {
             version: RequestedVersion::Text(message.version.unwrap_or("1.0").to_owned()),
             method: Some(message.method.to_owned()),
             args: Ok(message.args.to_owned()),
-            context: message.context.to_owned(),
+            context: received_context(message.context)
+                .map_err(|error| OutboundError::Invalid(error.to_string()))?,
             depth: message.depth,
             reply_to: None,
             heartbeat_every: None,
@@ -103,12 +104,19 @@ impl Outbound for LocalServers {
             .executor
             .answer_here(topic, endpoints, request, message.deadline);
         match answering.await {
-            Some(outcome) => outcome.map_err(OutboundError::Remote),
+            Some(Ok(result)) => Ok(result),
+            // What its end by the deadline left behind is no answer.
+            Some(Err(_)) if message.deadline <= Instant::now() => Err(OutboundError::TimedOut),
+            Some(Err(failure)) => Err(OutboundError::Remote(failure)),
             None => Err(OutboundError::TimedOut),
         }
     }
 
     async fn cast(&self, message: Message<'_>) -> Result<(), OutboundError> {
         self.others.cast(message).await
+    }
+
+    fn exchange(&self) -> &str {
+        self.others.exchange()
     }
 }

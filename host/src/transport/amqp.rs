@@ -114,6 +114,7 @@ impl RabbitTransport {
                     Err(PublishError::Returned(queue)) => {
                         return Err(TransportError::Undeliverable(queue));
                     }
+                    Err(PublishError::Closed) => return Err(TransportError::Closed),
                     Err(PublishError::Refused(reason)) => {
                         return Err(TransportError::Refused(reason));
                     }

@@ -202,14 +202,25 @@ fn c44_a_monitored_call_ends_when_its_server_falls_silent() {
     let played = Played::start();
     // Nobody answers, and nobody says that it is being worked on.
     let patient = played.client.prepare().timeout(Duration::from_secs(3600));
-    let monitored = patient.call_monitor_timeout(Duration::from_secs(2));
+    let monitored = patient
+        .prepare()
+        .call_monitor_timeout(Duration::from_secs(2));
     let started = Instant::now();
     let error = played
         .caller
         .call(&monitored, "m", json!({}))
         .expect_err("silence");
-    assert!(matches!(error, ClientError::TimedOut { .. }), "{error}");
     assert!(started.elapsed() >= Duration::from_secs(2));
+    let ClientError::TimedOut { after, .. } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(after, Duration::from_secs(2), "not the whole timeout");
+    let hasty = patient.call_monitor_timeout(Duration::from_millis(1999));
+    let error = played
+        .caller
+        .call(&hasty, "m", json!({}))
+        .expect_err("no server would keep it alive");
+    assert!(matches!(error, ClientError::Invalid { .. }), "{error}");
 
     let topic = unique("beating");
     let url = rabbit::shared().url();
@@ -388,6 +399,74 @@ fn c75_calls_survive_a_restart_of_the_broker() {
     server.stop();
 }
 
+#[test]
+fn a_call_whose_reply_queue_is_refused_ends_at_once_and_the_next_tries_again() {
+    let rabbit = Rabbit::start();
+    let topic = unique("unreplied");
+    let server = Peer::start("server.py", &[&rabbit.url(), "neutron", &topic, "s"]);
+    let caller = Caller::connect(&rabbit.url());
+    let client = caller.of(&topic).timeout(Duration::from_secs(60));
+    rabbit.run(&["set_permissions", "guest", "^(?!reply_).*", ".*", ".*"]);
+    for _ in 0..2 {
+        let started = Instant::now();
+        let error = caller
+            .call(&client, "who", json!({}))
+            .expect_err("there can be no reply queue");
+        assert!(
+            matches!(&error, ClientError::NotSent(TransportError::Refused(reason))
+                if reason.contains("RabbitMQ refused the queue `reply_")),
+            "{error:?}"
+        );
+        assert!(started.elapsed() < Duration::from_secs(30));
+    }
+    rabbit.run(&["set_permissions", "guest", ".*", ".*", ".*"]);
+    assert_eq!(caller.call(&client, "who", json!({})).expect("one"), "oslo");
+    server.stop();
+}
+
+#[test]
+fn a_client_that_was_closed_stays_so() {
+    let caller = Caller::connect(&rabbit::shared().url());
+    let client = caller.of("nobody").at_least_once(false);
+    caller.cast(&client, "m", json!({})).expect("sent");
+    let copy = client.prepare();
+    caller.run(client.close());
+    for outcome in [
+        caller.cast(&copy, "m", json!({})),
+        caller.call(&copy, "m", json!({})).map(drop),
+    ] {
+        assert!(matches!(outcome, Err(ClientError::Closed)), "{outcome:?}");
+    }
+    // Also while somebody dials: nobody waits for the end of that.
+    let (port, _) = closed_door();
+    let caller = Caller::connect(&format!("rabbit://127.0.0.1:{port}/"));
+    let client = caller.of("t");
+    let dialling = caller.start_call(client.prepare(), "m", json!({}));
+    std::thread::sleep(Duration::from_millis(300));
+    caller.run(client.close());
+    let outcome = caller.outcome(dialling);
+    assert!(matches!(outcome, Err(ClientError::Closed)), "{outcome:?}");
+}
+
+#[test]
+fn clients_with_a_queue_manager_have_reply_queues_of_their_own() {
+    let url = format!("{}?use_queue_manager=true", rabbit::shared().url());
+    let mut queues: Vec<_> = (0..2)
+        .map(|_| {
+            let mut played = Played::start_through(&url);
+            let calling = played
+                .caller
+                .start_call(played.client.prepare(), "m", json!({}));
+            let call = played.wire.next_delivery();
+            played.wire.reply_to(&call, json!({"ending": true}));
+            played.caller.outcome(calling).expect("its own reply");
+            message_of(&call.data)["_reply_q"].to_string()
+        })
+        .collect();
+    queues.dedup();
+    assert_eq!(queues.len(), 2, "{queues:?}");
+}
+
 /// Counts who connects, and lets nobody in.
 fn closed_door() -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -503,6 +582,8 @@ fn c80_ten_thousand_calls_wait_at_one_queue_and_each_gets_its_own_reply() {
 #[test]
 fn c81_timeouts_double_for_a_method_and_stay_doubled() {
     let mut played = Played::start();
+    // The connection and the reply queue are there before time is short.
+    played.outcome(&[json!({"ending": true})]).expect("a reply");
     let seconds = Duration::from_secs;
     let client = played
         .client

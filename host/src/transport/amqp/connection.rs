@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch as latest};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
@@ -50,6 +51,8 @@ pub(super) struct Connection {
     rounds: latest::Sender<Rounds>,
     /// Whether this or another connection was let in before.
     was_open: Arc<AtomicBool>,
+    /// Cancelled when this side closes it, for good.
+    closed: CancellationToken,
 }
 
 /// What a wait for a channel that is given up leaves to the next.
@@ -126,11 +129,17 @@ impl Connection {
             is_open: Arc::default(),
             rounds: latest::Sender::default(),
             was_open: Arc::clone(was_open),
+            closed: CancellationToken::new(),
         }
     }
 
     /// A new channel, as soon as the broker can be reached.
     pub(super) async fn channel(&self) -> Result<Channel, TransportError> {
+        let opening = self.closed.run_until_cancelled(self.open_channel());
+        opening.await.unwrap_or(Err(TransportError::Closed))
+    }
+
+    async fn open_channel(&self) -> Result<Channel, TransportError> {
         let mut state = self.state.lock().await;
         loop {
             match &state.live {
@@ -202,7 +211,9 @@ impl Connection {
         self.is_open.load(Ordering::Relaxed)
     }
 
+    /// Closes it for good; whoever waits for a channel is told so.
     pub(super) async fn close(&self) {
+        self.closed.cancel();
         let Some(live) = self.state.lock().await.live.take() else {
             return;
         };

@@ -54,6 +54,8 @@ pub(super) enum PublishError {
     Returned(String),
     /// The broker, or AMQP itself, does not allow it: trying again gives the same answer.
     Refused(String),
+    /// This side closed the connection.
+    Closed,
     /// The connection is of no further use, or the broker could not take it now.
     Broken(BoxError),
 }
@@ -71,6 +73,7 @@ impl From<TransportError> for PublishError {
     fn from(error: TransportError) -> Self {
         match error {
             TransportError::Refused(reason) => Self::Refused(reason),
+            TransportError::Closed => Self::Closed,
             error => Self::Broken(error.into()),
         }
     }
