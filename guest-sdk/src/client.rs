@@ -101,7 +101,8 @@ pub enum Error {
     Timeout,
     /// No server listens there.
     Unroutable,
-    /// The broker cannot be reached, or did not take it in time.
+    /// It could not be sent now: the broker cannot be reached or took nothing in time, the host is
+    /// stopping, or too many calls wait. The text says which.
     Unavailable(String),
     /// The other side answered with this exception.
     Remote(Failure),
@@ -116,7 +117,7 @@ impl std::fmt::Display for Error {
             Self::Invalid(problem) => f.write_str(problem),
             Self::Timeout => f.write_str("there was no reply in time"),
             Self::Unroutable => f.write_str("no server listens there"),
-            Self::Unavailable(reason) => write!(f, "the broker cannot be reached: {reason}"),
+            Self::Unavailable(reason) => f.write_str(reason),
             Self::Remote(failure) => failure.fmt(f),
             Self::UnexpectedResult(problem) => {
                 write!(f, "the result is not what was expected: {problem}")

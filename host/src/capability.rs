@@ -34,7 +34,8 @@ pub struct Grants {
     /// Buckets the plugin may open.
     pub keyvalue: Vec<BucketName>,
     /// RPC it may send through the host's own exchange: `call:TOPIC` and `cast:TOPIC`, to any or to
-    /// one server of it, and `fanout:TOPIC`; `*` is every topic.
+    /// one server of it, and `fanout:TOPIC`; `*` is every topic. On the wire one server of `a` is what
+    /// any server of a topic named `a.SERVER` is: who may call `a` may call those.
     pub client: Vec<String>,
 }
 

@@ -172,11 +172,6 @@ impl Config {
             let origin = files.collect::<Vec<_>>().join(", ");
             ConfigError::Document { origin, reason }
         })?;
-        if sources.file.is_none() && !Path::new(DEFAULT_FILE).exists() {
-            notes.push(format!(
-                "There is no {DEFAULT_FILE} here: what is not set is the default"
-            ));
-        }
         overlay(&mut table, own);
         let mut variables = Table::new();
         for (name, value) in environment {

@@ -24,6 +24,9 @@ const DEFAULT_VIA: &str = "http://127.0.0.1:9797";
 /// How much longer than the call itself the way to the host may take.
 const HTTP_GRACE: Duration = Duration::from_secs(5);
 
+/// More than any reply has, in bytes.
+const LARGEST_ANSWER: u64 = 256 * 1024 * 1024;
+
 /// Said in the help of both commands.
 pub const HELP: &str = "\
 The way to the servers: the broker after --transport-url, or of the configuration that --config or
@@ -107,7 +110,10 @@ impl Road {
             flags,
         };
         let environment = std::env::vars().filter(|(name, _)| name != VIA);
-        let (config, _) = Config::load(sources, environment)?;
+        let (config, warnings) = Config::load(sources, environment)?;
+        for warning in warnings {
+            eprintln!("endpointd: {warning}");
+        }
         Ok(config)
     }
 }
@@ -198,11 +204,21 @@ fn ask(url: &str, request: &SendRequest) -> anyhow::Result<(StatusCode, Outcome)
         .timeout_global(timeout.map(|timeout| timeout + HTTP_GRACE))
         .build()
         .into();
-    let mut response = agent.post(url).send_json(request).with_context(|| {
-        format!("cannot reach a host at {url}: is `endpointd serve` running there?")
-    })?;
+    let mut response = match agent.post(url).send_json(request) {
+        Ok(response) => response,
+        Err(ureq::Error::Timeout(_)) => {
+            let problem = format!("the host at {url} gave no answer in time");
+            return Ok((StatusCode::GATEWAY_TIMEOUT, Outcome::Error(problem)));
+        }
+        Err(error) => {
+            return Err(error).with_context(|| {
+                format!("cannot reach a host at {url}: is `endpointd serve` running there?")
+            });
+        }
+    };
     let status = StatusCode::from_u16(response.status().as_u16())?;
-    let body = response.body_mut().read_to_string()?;
+    let body = response.body_mut().with_config().limit(LARGEST_ANSWER);
+    let body = body.read_to_string()?;
     let outcome = serde_json::from_str(&body)
         .with_context(|| format!("{url} answered with status {status} and no outcome"))?;
     Ok((status, outcome))

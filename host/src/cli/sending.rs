@@ -1,11 +1,12 @@
 //! Sends one message and prints what becomes of it; or, to watch a service, again and again.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use clap::Args;
-use serde_json::json;
+use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -43,17 +44,28 @@ pub fn run(
     };
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let code = runtime.block_on(async {
-        let sender = road.open(runtime.handle())?;
-        let code = match watch.watch {
-            None => {
-                let (code, outcome) = sender.send(kind, &request).await;
-                report(&outcome, as_json, kind)?;
-                code
+        let sender = match road.open(runtime.handle()) {
+            Ok(sender) => sender,
+            Err(error) => {
+                eprintln!("endpointd: {error:#}");
+                return Ok(exit_code::USAGE);
             }
-            Some(every) => repeat(&sender, kind, &request, every, watch.count, as_json).await?,
+        };
+        let mut tally = Tally::default();
+        let sent = match watch.watch {
+            None => once(&sender, kind, &request, as_json, &mut tally).await,
+            Some(every) => {
+                let count = watch.count;
+                repeat(&sender, kind, &request, every, count, as_json, &mut tally).await
+            }
         };
         sender.close().await;
-        anyhow::Ok(code)
+        match sent {
+            // Whoever reads the output has enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(tally.code),
+            Err(error) => Err(error).context("cannot write the result"),
+            Ok(()) => Ok(tally.code),
+        }
     });
     end(runtime);
     Ok(ExitCode::from(code?))
@@ -65,31 +77,57 @@ fn end(runtime: Runtime) {
 }
 
 /// Prints the result on standard output, and what went wrong on standard error.
-fn report(outcome: &Outcome, as_json: bool, kind: Kind) -> anyhow::Result<()> {
+fn report(outcome: &Outcome, as_json: bool, kind: Kind) -> io::Result<()> {
     match outcome {
         outcome if as_json => print(&serde_json::to_string(outcome)?),
         Outcome::Result(_) if kind == Kind::Cast => Ok(()),
         Outcome::Result(result) => print(result.get()),
         Outcome::Failure(failure) => {
-            eprintln!("{}.{}: {}", failure.module, failure.class, failure.message);
+            let text = format!("{}.{}: {}", failure.module, failure.class, failure.message);
+            eprintln!("{}", harmless(&text));
             Ok(())
         }
         Outcome::Error(error) => {
-            eprintln!("endpointd: {error}");
+            eprintln!("endpointd: {}", harmless(error));
             Ok(())
         }
     }
 }
 
+/// What others wrote must not steer the terminal.
+fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\n' | '\t' => shown.push(letter),
+            letter if letter.is_control() => shown.extend(letter.escape_default()),
+            letter => shown.push(letter),
+        }
+    }
+    shown
+}
+
 /// A line of standard output, at once.
-fn print(line: &str) -> anyhow::Result<()> {
-    let mut output = std::io::stdout().lock();
+fn print(line: &str) -> io::Result<()> {
+    let mut output = io::stdout().lock();
     writeln!(output, "{line}")?;
     output.flush()?;
     Ok(())
 }
 
-/// Sends until it was often enough or is interrupted; gives the exit code of the last failure.
+async fn once(
+    sender: &Sender,
+    kind: Kind,
+    request: &SendRequest,
+    as_json: bool,
+    tally: &mut Tally,
+) -> io::Result<()> {
+    let (code, outcome) = sender.send(kind, request).await;
+    tally.code = code;
+    report(&outcome, as_json, kind)
+}
+
+/// Sends until it was often enough, is interrupted, or turns out to be no message at all.
 async fn repeat(
     sender: &Sender,
     kind: Kind,
@@ -97,10 +135,11 @@ async fn repeat(
     every: Duration,
     count: Option<u64>,
     as_json: bool,
-) -> anyhow::Result<u8> {
+    tally: &mut Tally,
+) -> io::Result<()> {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut tally = Tally::default();
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     while count.is_none_or(|count| tally.sent < count) {
         let once = async {
             ticks.tick().await;
@@ -110,16 +149,20 @@ async fn repeat(
         };
         let (code, outcome, took) = tokio::select! {
             sent = once => sent,
-            interrupted = tokio::signal::ctrl_c() => {
+            interrupted = &mut interrupted => {
                 interrupted?;
                 break;
             }
         };
+        if code == exit_code::USAGE {
+            tally.code = code;
+            return report(&outcome, as_json, kind);
+        }
         tally.add(code, took);
-        report_one(&tally, &outcome, took, as_json, kind)?;
+        report_one(tally, &outcome, took, as_json, kind)?;
     }
     eprintln!("{}", tally.summary());
-    Ok(tally.code)
+    Ok(())
 }
 
 /// Prints the time that it took on standard error, on the line of the result where both are the same
@@ -130,16 +173,18 @@ fn report_one(
     took: Duration,
     as_json: bool,
     kind: Kind,
-) -> anyhow::Result<()> {
+) -> io::Result<()> {
     let number = tally.sent;
     if as_json {
-        let mut line = serde_json::to_value(outcome)?;
-        line["number"] = json!(number);
-        line["took_ms"] = json!(milliseconds(took));
-        return print(&line.to_string());
+        let timed = Timed {
+            outcome,
+            number,
+            took_ms: milliseconds(took),
+        };
+        return print(&serde_json::to_string(&timed)?);
     }
     let has_line = matches!((outcome, kind), (Outcome::Result(_), Kind::Call));
-    let same_line = has_line && std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
+    let same_line = has_line && io::stdout().is_terminal() && io::stderr().is_terminal();
     eprint!("#{number} {:.1} ms", milliseconds(took));
     match same_line || !has_line {
         true => eprint!("  "),
@@ -157,12 +202,21 @@ fn milliseconds(took: Duration) -> f64 {
     (took.as_secs_f64() * 10_000.0).round() / 10.0
 }
 
+/// A line of `--json --watch`.
+#[derive(Serialize)]
+struct Timed<'a> {
+    #[serde(flatten)]
+    outcome: &'a Outcome,
+    number: u64,
+    took_ms: f64,
+}
+
 /// What became of all of them.
 #[derive(Default)]
 struct Tally {
     sent: u64,
     failed: u64,
-    /// Of the last failure.
+    /// Of the last failure, or 0.
     code: u8,
     shortest: Option<Duration>,
     longest: Duration,

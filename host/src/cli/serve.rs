@@ -1,6 +1,6 @@
 //! `endpointd serve`: runs the daemon until it is told to stop.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::road::VIA;
 use crate::app::App;
-use crate::config::{Config, ConfigError, Sources};
+use crate::config::{Config, ConfigError, DEFAULT_FILE, Sources};
 use crate::telemetry::{log, trace};
 
 /// Serve the plugins of a folder.
@@ -51,6 +51,9 @@ impl Serve {
         let (config, warnings) = self.load()?;
         log::init(&config.log())?;
         trace::init(&config.tracing)?;
+        if self.config.is_none() && !Path::new(DEFAULT_FILE).exists() {
+            warn!("There is no {DEFAULT_FILE} here: what is not set is the default");
+        }
         for warning in warnings {
             warn!("{warning}");
         }

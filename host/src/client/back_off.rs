@@ -14,6 +14,7 @@ use tracing::{debug, warn};
 
 use super::{ClientError, RpcClient, to_json};
 use crate::protocol::json::Json;
+use crate::transport::TransportError;
 
 /// The longest time of a method, as a multiple of the first (neutron: `rpc_response_max_timeout`).
 const MAX_FACTOR: u32 = 10;
@@ -28,8 +29,10 @@ pub struct BackingOffClient {
 }
 
 struct Table {
-    /// What a method starts with, and the longest pause after a timeout.
+    /// What a method starts with, and the longest pause after a timeout: the initial time, as far as
+    /// the longest allows.
     first: Duration,
+    initial: Duration,
     max: Duration,
     /// By namespace and method.
     timeouts: HashMap<String, Duration>,
@@ -41,6 +44,7 @@ impl BackingOffClient {
         let first = client.default_timeout;
         let table = Table {
             first,
+            initial: first,
             max: first.saturating_mul(MAX_FACTOR),
             timeouts: HashMap::new(),
         };
@@ -50,11 +54,16 @@ impl BackingOffClient {
         }
     }
 
-    /// Another client that shares what is learned. One that is given a timeout neither learns nor
-    /// uses it.
-    pub fn prepare(&self, change: impl FnOnce(RpcClient) -> RpcClient) -> Self {
+    /// What it calls with: to be [prepared](RpcClient::prepare) for another use.
+    pub fn client(&self) -> &RpcClient {
+        &self.client
+    }
+
+    /// Calls with another client, and shares what is learned. One that was given a timeout neither
+    /// learns nor uses it.
+    pub fn with_client(&self, client: RpcClient) -> Self {
         Self {
-            client: change(self.client.prepare()),
+            client,
             table: Arc::clone(&self.table),
         }
     }
@@ -64,7 +73,7 @@ impl BackingOffClient {
     pub fn set_max_timeout(&self, max: Duration) {
         let mut table = self.table();
         table.max = max;
-        table.first = table.first.min(max);
+        table.first = table.initial.min(max);
         for timeout in table.timeouts.values_mut() {
             *timeout = max.min(*timeout);
         }
@@ -115,8 +124,8 @@ impl BackingOffClient {
         outcome
     }
 
-    /// As [`RpcClient::cast`]; but one that the broker does not take is given up without an error,
-    /// as neutron's agents expect.
+    /// As [`RpcClient::cast`]; but one that the broker does not take now is given up without an error,
+    /// as neutron's agents expect. What it refuses is one.
     pub async fn cast(
         &self,
         context: &(impl Serialize + ?Sized),
@@ -124,7 +133,7 @@ impl BackingOffClient {
         args: &(impl Serialize + ?Sized),
     ) -> Result<(), ClientError> {
         match self.client.cast(context, method, args).await {
-            Err(ClientError::NotSent(error)) => {
+            Err(ClientError::NotSent(error)) if !matches!(error, TransportError::Refused(_)) => {
                 debug!("Gave up a cast of `{method}`: {error}");
                 Ok(())
             }

@@ -42,7 +42,7 @@ pub struct RabbitTransport {
     publisher: Publisher,
     config: Config,
     duplicate_window: usize,
-    /// Listeners that consume nothing at the moment.
+    /// Listeners that have stopped to consume, for now.
     idle: Arc<AtomicUsize>,
     /// How many names were asked for that stay the same after a restart.
     names: AtomicU64,

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::support::host::{Host, Setup};
+use crate::support::rabbit::Rabbit;
 use crate::support::wire::{Wire, message_of};
 use crate::support::{eventually, free_port, rabbit, unique};
 
@@ -383,4 +384,67 @@ fn shells_complete_commands_and_flags() {
         }
     }
     assert_eq!(run(&["completions", "tcsh"]).0, Some(2));
+}
+
+#[test]
+fn what_others_wrote_does_not_steer_the_terminal() {
+    let host = Setup::new("memory://").probe("probe").start();
+    let text = "\u{1b}[2Jgone\u{7}";
+    let args = json!({"module": "m", "class": "C", "message": text}).to_string();
+    assert_eq!(
+        via(&host, &["probe", "fail", "--args", &args]),
+        failed(3, "m.C: \\u{1b}[2Jgone\\u{7}")
+    );
+}
+
+#[test]
+fn wrong_usage_is_said_once_and_ends_with_its_own_code() {
+    for arguments in [
+        &["call", "--transport-url", "redis://localhost/", "t", "m"][..],
+        &["call", "--via", "ftp://localhost/", "t", "m"],
+        &["cast", "--config", "/nowhere.toml", "t", "m"],
+    ] {
+        let (code, result, error) = run(arguments);
+        assert_eq!((code, &*result), (Some(2), ""), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+    let host = Setup::new("memory://").probe("probe").start();
+    let (code, _, error) = via(
+        &host,
+        &["probe", "which", "--version", "x", "--watch", "1ms"],
+    );
+    assert_eq!(code, Some(2), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+}
+
+#[test]
+fn who_stops_reading_ends_a_watch_that_leaves_nothing_behind() {
+    let rabbit = Rabbit::start();
+    let topic = unique("piped");
+    let _host = Setup::new(&rabbit.url()).probe(&topic).start();
+    let endpointd = env!("CARGO_BIN_EXE_endpointd");
+    let url = rabbit.url();
+    let command = format!(
+        "{endpointd} call --transport-url '{url}' --exchange neutron {topic} which --version 1.4 \
+         --watch 10ms | head -n 2"
+    );
+    let output = Command::new("bash")
+        .args(["-o", "pipefail", "-c", &command])
+        .current_dir(std::env::temp_dir())
+        .output()
+        .expect("bash");
+    let (lines, errors) = (
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    );
+    assert!(output.status.success(), "{errors}");
+    assert_eq!(lines, "\"null 1.4\"\n\"null 1.4\"\n", "{errors}");
+    assert!(!errors.contains("endpointd:"), "{errors}");
+    let queues = rabbit.list(&["list_queues", "name"]);
+    let is_reply = |one: &Value| {
+        one["name"]
+            .as_str()
+            .is_some_and(|n| n.starts_with("reply_"))
+    };
+    assert!(!queues.iter().any(is_reply), "{queues:?}");
 }

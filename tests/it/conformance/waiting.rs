@@ -621,10 +621,11 @@ fn c81_timeouts_double_for_a_method_and_stay_doubled() {
     // Others begin at the beginning: by method, and by namespace.
     assert_eq!(backing_off.timeout_of("m"), seconds(3));
     assert_eq!(backing_off.timeout_of("other"), seconds(1));
-    let named = backing_off.prepare(|client| client.namespace("n"));
+    let named = backing_off.with_client(backing_off.client().prepare().namespace("n"));
     assert_eq!(named.timeout_of("m"), seconds(1));
     // Who says how long it takes neither learns nor pauses.
-    let hurried = backing_off.prepare(|client| client.timeout(Duration::from_millis(100)));
+    let hurried = backing_off.client().prepare();
+    let hurried = backing_off.with_client(hurried.timeout(Duration::from_millis(100)));
     let failed = played
         .caller
         .run(hurried.call::<Value>(&json!({}), "other", &json!({})));
@@ -638,6 +639,9 @@ fn c81_timeouts_double_for_a_method_and_stay_doubled() {
     for method in ["m", "other"] {
         assert_eq!(backing_off.timeout_of(method), Duration::from_millis(500));
     }
+    // And one that is to go on after all begins again as at first.
+    backing_off.set_max_timeout(seconds(3));
+    assert_eq!(backing_off.timeout_of("new"), seconds(1));
 }
 
 #[test]

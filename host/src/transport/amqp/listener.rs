@@ -48,16 +48,16 @@ pub(super) struct AmqpListener<T> {
     /// Of the topology's stream, where it has one.
     position: Arc<Mutex<StreamPosition>>,
     seen: Arc<Mutex<SeenIds>>,
-    /// How many listeners of the transport consume nothing at the moment.
+    /// How many listeners of the transport have stopped to consume, for now.
     idle: Arc<AtomicUsize>,
+    /// Whether this is one of them.
+    is_idle: bool,
     message: PhantomData<fn() -> T>,
 }
 
 impl<T> Drop for AmqpListener<T> {
     fn drop(&mut self) {
-        if self.consuming.is_none() {
-            self.idle.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.set_idle(false);
     }
 }
 
@@ -88,7 +88,6 @@ impl<T: Message> AmqpListener<T> {
         duplicate_window: usize,
         idle: &Arc<AtomicUsize>,
     ) -> Self {
-        idle.fetch_add(1, Ordering::Relaxed);
         Self {
             connection,
             topology,
@@ -98,6 +97,7 @@ impl<T: Message> AmqpListener<T> {
             position: Arc::default(),
             seen: Arc::new(Mutex::new(SeenIds::new(duplicate_window))),
             idle: Arc::clone(idle),
+            is_idle: false,
             message: PhantomData,
         }
     }
@@ -111,7 +111,7 @@ impl<T: Message> AmqpListener<T> {
             match self.consume(channel).await {
                 Ok(consuming) => {
                     self.consuming = Some(consuming);
-                    self.idle.fetch_sub(1, Ordering::Relaxed);
+                    self.set_idle(false);
                     return Ok(());
                 }
                 // The connection went, perhaps with a broker that is starting or stopping.
@@ -399,8 +399,17 @@ impl<T> AmqpListener<T> {
     /// Consumes no longer; what was open is given back.
     fn stop_consuming(&mut self) -> Option<Consuming> {
         let consuming = self.consuming.take()?;
-        self.idle.fetch_add(1, Ordering::Relaxed);
+        self.set_idle(true);
         Some(consuming)
+    }
+
+    fn set_idle(&mut self, idle: bool) {
+        match (self.is_idle, idle) {
+            (false, true) => self.idle.fetch_add(1, Ordering::Relaxed),
+            (true, false) => self.idle.fetch_sub(1, Ordering::Relaxed),
+            _ => return,
+        };
+        self.is_idle = idle;
     }
 
     /// Gives up a channel on which only some consumers are left.
