@@ -204,8 +204,13 @@ fn ask(url: &str, request: &SendRequest) -> anyhow::Result<(StatusCode, Outcome)
         .timeout_global(timeout.map(|timeout| timeout + HTTP_GRACE))
         .build()
         .into();
-    let mut response = match agent.post(url).send_json(request) {
-        Ok(response) => response,
+    let answered = agent.post(url).send_json(request).and_then(|mut response| {
+        let status = response.status().as_u16();
+        let body = response.body_mut().with_config().limit(LARGEST_ANSWER);
+        Ok((status, body.read_to_string()?))
+    });
+    let (status, body) = match answered {
+        Ok(answered) => answered,
         Err(ureq::Error::Timeout(_)) => {
             let problem = format!("the host at {url} gave no answer in time");
             return Ok((StatusCode::GATEWAY_TIMEOUT, Outcome::Error(problem)));
@@ -216,9 +221,7 @@ fn ask(url: &str, request: &SendRequest) -> anyhow::Result<(StatusCode, Outcome)
             });
         }
     };
-    let status = StatusCode::from_u16(response.status().as_u16())?;
-    let body = response.body_mut().with_config().limit(LARGEST_ANSWER);
-    let body = body.read_to_string()?;
+    let status = StatusCode::from_u16(status)?;
     let outcome = serde_json::from_str(&body)
         .with_context(|| format!("{url} answered with status {status} and no outcome"))?;
     Ok((status, outcome))

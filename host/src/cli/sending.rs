@@ -1,5 +1,6 @@
 //! Sends one message and prints what becomes of it; or, to watch a service, again and again.
 
+use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -59,7 +60,11 @@ pub fn run(
                 repeat(&sender, kind, &request, every, count, as_json, &mut tally).await
             }
         };
-        sender.close().await;
+        tokio::select! {
+            () = sender.close() => {}
+            // Who is in a hurry need not wait for a broker that does not answer.
+            _ = tokio::signal::ctrl_c() => {}
+        }
         match sent {
             // Whoever reads the output has enough.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(tally.code),
@@ -84,13 +89,9 @@ fn report(outcome: &Outcome, as_json: bool, kind: Kind) -> io::Result<()> {
         Outcome::Result(result) => print(result.get()),
         Outcome::Failure(failure) => {
             let text = format!("{}.{}: {}", failure.module, failure.class, failure.message);
-            eprintln!("{}", harmless(&text));
-            Ok(())
+            say(&harmless(&text))
         }
-        Outcome::Error(error) => {
-            eprintln!("endpointd: {}", harmless(error));
-            Ok(())
-        }
+        Outcome::Error(error) => say(&format!("endpointd: {}", harmless(error))),
     }
 }
 
@@ -107,12 +108,33 @@ fn harmless(text: &str) -> String {
     shown
 }
 
-/// A line of standard output, at once.
-fn print(line: &str) -> io::Result<()> {
+/// JSON as one line of standard output, at once.
+fn print(json: &str) -> io::Result<()> {
     let mut output = io::stdout().lock();
-    writeln!(output, "{line}")?;
-    output.flush()?;
-    Ok(())
+    writeln!(output, "{}", one_line(json))?;
+    output.flush()
+}
+
+/// A line of standard error.
+fn say(line: &str) -> io::Result<()> {
+    writeln!(io::stderr().lock(), "{line}")
+}
+
+/// The same JSON on one line, and without what steers a terminal: control characters other than
+/// white space stand only in strings, where they may be escaped.
+fn one_line(json: &str) -> Cow<'_, str> {
+    if !json.contains(char::is_control) {
+        return Cow::Borrowed(json);
+    }
+    let mut line = String::with_capacity(json.len());
+    for letter in json.chars() {
+        match letter {
+            '\n' | '\r' | '\t' => line.push(' '),
+            letter if letter.is_control() => line.push_str(&format!("\\u{:04x}", letter as u32)),
+            letter => line.push(letter),
+        }
+    }
+    Cow::Owned(line)
 }
 
 async fn once(
@@ -161,8 +183,7 @@ async fn repeat(
         tally.add(code, took);
         report_one(tally, &outcome, took, as_json, kind)?;
     }
-    eprintln!("{}", tally.summary());
-    Ok(())
+    say(&tally.summary())
 }
 
 /// Prints the time that it took on standard error, on the line of the result where both are the same
@@ -185,13 +206,17 @@ fn report_one(
     }
     let has_line = matches!((outcome, kind), (Outcome::Result(_), Kind::Call));
     let same_line = has_line && io::stdout().is_terminal() && io::stderr().is_terminal();
-    eprint!("#{number} {:.1} ms", milliseconds(took));
-    match same_line || !has_line {
-        true => eprint!("  "),
-        false => eprintln!(),
-    }
+    let end = match same_line || !has_line {
+        true => "  ",
+        false => "\n",
+    };
+    write!(
+        io::stderr().lock(),
+        "#{number} {:.1} ms{end}",
+        milliseconds(took)
+    )?;
     match outcome {
-        Outcome::Result(_) if !has_line => eprintln!("sent"),
+        Outcome::Result(_) if !has_line => say("sent")?,
         outcome => report(outcome, false, kind)?,
     }
     Ok(())

@@ -57,7 +57,8 @@ impl Places {
     /// Waits for a free place, `depth` plugins down a chain.
     pub async fn take(&self, depth: u32) -> Place {
         Place {
-            permit: Mutex::new(Some(self.permit(depth).await)),
+            // A depth comes from the wire, and may be any number.
+            permit: Mutex::new(Some(self.permit(depth.min(TAKES_BACK - 1)).await)),
             places: self.clone(),
         }
     }

@@ -12,7 +12,7 @@ use crate::capability::Grants;
 /// Queue names are made of a topic and more, and have at most 255 bytes.
 const MAX_TOPIC_BYTES: usize = 100;
 
-/// Quoting may double a reply, and RabbitMQ takes 128 MiB at most.
+/// Quoting may double a reply, and RabbitMQ takes 128 MiB by default.
 const MAX_REPLY_KIB: u32 = 60 * 1024;
 
 /// The file's content.

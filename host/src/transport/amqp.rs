@@ -2,6 +2,7 @@
 //! never holds up the other (_drivers/common.py: `PURPOSE_LISTEN`, `PURPOSE_SEND`).
 
 mod connection;
+mod lane;
 mod listener;
 pub mod options;
 mod publisher;
@@ -58,7 +59,7 @@ impl RabbitTransport {
         let connection = |purpose| Connection::new(purpose, url, &config, io, &was_open);
         Self {
             listening: Arc::new(connection("listening")),
-            publisher: Publisher::new(connection("sending"), &config),
+            publisher: Publisher::new(connection("sending"), &config, io),
             config,
             duplicate_window,
             idle: Arc::default(),
@@ -163,7 +164,9 @@ impl Transport for RabbitTransport {
         queue: &str,
     ) -> Result<Box<dyn Listener<Reply>>, TransportError> {
         let topology = Topology::of_replies(queue, &self.config);
-        self.start_listener(topology).await
+        let starting = self.start_listener(topology);
+        // Whoever waits for it decides how often it is tried.
+        self.listening.while_dialled(Some(0), starting).await
     }
 
     async fn connect(&self, retries: Option<u32>, deadline: Instant) -> Result<(), TransportError> {
@@ -172,9 +175,10 @@ impl Transport for RabbitTransport {
     }
 
     async fn send(&self, to: &Destination, message: Outgoing) -> Result<(), TransportError> {
+        let (retries, deadline) = (message.retries, message.deadline);
+        let message = Arc::new(message);
         let publishing = || self.publisher.publish(to, &message);
-        self.persist(message.retries, message.deadline, publishing)
-            .await
+        self.persist(retries, deadline, publishing).await
     }
 
     fn is_connected(&self) -> bool {

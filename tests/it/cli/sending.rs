@@ -426,25 +426,31 @@ fn who_stops_reading_ends_a_watch_that_leaves_nothing_behind() {
     let url = rabbit.url();
     let command = format!(
         "{endpointd} call --transport-url '{url}' --exchange neutron {topic} which --version 1.4 \
-         --watch 10ms | head -n 2"
+         --watch 10ms"
     );
-    let output = Command::new("bash")
-        .args(["-o", "pipefail", "-c", &command])
-        .current_dir(std::env::temp_dir())
-        .output()
-        .expect("bash");
-    let (lines, errors) = (
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    );
-    assert!(output.status.success(), "{errors}");
-    assert_eq!(lines, "\"null 1.4\"\n\"null 1.4\"\n", "{errors}");
-    assert!(!errors.contains("endpointd:"), "{errors}");
-    let queues = rabbit.list(&["list_queues", "name"]);
-    let is_reply = |one: &Value| {
-        one["name"]
-            .as_str()
-            .is_some_and(|n| n.starts_with("reply_"))
-    };
-    assert!(!queues.iter().any(is_reply), "{queues:?}");
+    // Also where both outputs go into the pipe.
+    for (pipe, complete) in [("| head -n 2", true), ("2>&1 | head -n 1", false)] {
+        let command = format!("{command} {pipe}");
+        let output = Command::new("bash")
+            .args(["-o", "pipefail", "-c", &command])
+            .current_dir(std::env::temp_dir())
+            .output()
+            .expect("bash");
+        let (lines, errors) = (
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        );
+        assert!(output.status.success(), "{errors}");
+        if complete {
+            assert_eq!(lines, "\"null 1.4\"\n\"null 1.4\"\n", "{errors}");
+        }
+        assert!(!errors.contains("endpointd:"), "{errors}");
+        let queues = rabbit.list(&["list_queues", "name"]);
+        let is_reply = |one: &Value| {
+            one["name"]
+                .as_str()
+                .is_some_and(|n| n.starts_with("reply_"))
+        };
+        assert!(!queues.iter().any(is_reply), "{queues:?}");
+    }
 }

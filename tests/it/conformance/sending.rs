@@ -480,3 +480,63 @@ fn a_message_that_the_broker_finds_too_large_harms_no_other() {
     });
     server.stop();
 }
+
+#[test]
+fn messages_that_the_broker_refuses_use_up_no_connection() {
+    let options = "channel_max = 16\nmax_message_size = 100000\n";
+    let rabbit = Rabbit::start_with(free_port(), |_| options.to_owned());
+    let topic = unique("refused");
+    let server = Peer::start("server.py", &[&rabbit.url(), "neutron", &topic, "s"]);
+    let caller = Caller::connect(&rabbit.url());
+    let client = caller.of(&topic);
+    let large = json!({"value": "x".repeat(200_000)});
+    // Each costs the number of a channel, of which there are sixteen.
+    for _ in 0..40 {
+        let error = caller
+            .cast(&client, "note", large.clone())
+            .expect_err("it is too large");
+        assert!(
+            matches!(error, ClientError::NotSent(TransportError::Refused(_))),
+            "{error}"
+        );
+    }
+    let number = caller.call(&client, "count", json!({}));
+    assert_eq!(number.expect("a number"), 0);
+    server.stop();
+}
+
+#[test]
+fn messages_that_are_given_up_cost_no_connection() {
+    let rabbit = Rabbit::start();
+    let topic = unique("given-up");
+    let server = Peer::start("server.py", &[&rabbit.url(), "neutron", &topic, "s"]);
+    let caller = Caller::connect(&rabbit.url());
+    let client = caller.of(&topic);
+    let count = || caller.call(&client, "count", json!({})).expect("a number");
+    assert_eq!(count(), 0);
+    let connections = || {
+        let listed = rabbit.list(&["list_connections", "pid"]);
+        let mut pids: Vec<_> = listed.iter().map(|one| one["pid"].to_string()).collect();
+        pids.sort();
+        pids
+    };
+    let before = connections();
+    rabbit.run(&["set_vm_memory_high_watermark", "absolute", "1"]);
+    let hasty = client.prepare().timeout(Duration::from_millis(300));
+    let args = json!({"value": "x".repeat(50_000)});
+    let casting: Vec<_> = (0..200)
+        .map(|_| {
+            let (hasty, args) = (hasty.prepare(), args.clone());
+            caller.start(async move { hasty.cast(&json!({}), "note", &args).await })
+        })
+        .collect();
+    for casting in casting {
+        let error = caller.outcome(casting).expect_err("it takes no messages");
+        assert!(matches!(error, ClientError::NotSent(_)), "{error}");
+    }
+    rabbit.run(&["set_vm_memory_high_watermark", "absolute", "1GB"]);
+    // Those that had begun still arrive, and nobody was cut off.
+    eventually("the broker goes on", || (count() != 0).then_some(()));
+    assert_eq!(connections(), before);
+    server.stop();
+}

@@ -21,7 +21,7 @@ use tokio::sync::{Mutex, watch as latest};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::options::{Config, FailoverStrategy, LoginMethod};
 use super::socket::{self, Closer, Socket, SocketError, WantsTls};
@@ -165,6 +165,13 @@ impl Connection {
             match live.connection.create_channel().await {
                 Ok(channel) => return Ok(channel),
                 Err(error) if live.connection.status().connected() => {
+                    if error.is_amqp_soft_error() {
+                        // lapin has it from the last channel with this number, and gives it again
+                        // whenever the number's turn comes.
+                        debug!("The connection for {} is used up: {error}", self.purpose);
+                        self.let_go(&mut state).await;
+                        continue;
+                    }
                     return Err(TransportError::Disconnected(error.into()));
                 }
                 // Lost between the check and the channel: dial again.
@@ -214,10 +221,16 @@ impl Connection {
     /// Closes it for good; whoever waits for a channel is told so.
     pub(super) async fn close(&self) {
         self.closed.cancel();
-        let Some(live) = self.state.lock().await.live.take() else {
+        let mut state = self.state.lock().await;
+        self.let_go(&mut state).await;
+    }
+
+    async fn let_go(&self, state: &mut State) {
+        let Some(live) = state.live.take() else {
             return;
         };
         live.watch.abort();
+        self.is_open.store(false, Ordering::Relaxed);
         if live.connection.status().connected() {
             // Whether it succeeds or not, there is nothing left that depends on it.
             let closing = live.connection.close(200, "OK".into());

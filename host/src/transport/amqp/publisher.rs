@@ -5,31 +5,32 @@
 //! why it closed a channel, without saying which message it means: here there is only one.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::protocol::AMQPSoftError;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, ErrorKind};
-use tokio::sync::Semaphore;
+use tokio::runtime::Handle;
 use tokio::time::sleep;
 use tracing::warn;
 
 use super::connection::Connection;
+use super::lane::{Lane, Underway};
 use super::options::Config;
 use super::topology::Exchange;
 use crate::protocol::compression::{Codec, compressed};
 use crate::transport::{BoxError, Destination, Outgoing, TransportError};
 
-/// Messages that are under way to the broker at the same time. The others wait for a channel, and
-/// none waits longer than its own confirm takes.
-const CHANNELS: usize = 64;
+/// Channels that are kept for the next messages.
+const AT_REST: usize = 64;
 /// Exchanges that are known to be there. One more and all are forgotten: declaring one again costs a
 /// round trip, and nothing else.
 const REMEMBERED_EXCHANGES: usize = 1000;
-/// What RabbitMQ takes at most, whatever it is configured to; by default 4.0 takes a fourth of it.
-const LARGEST_BODY: usize = 128 * 1024 * 1024;
+/// What RabbitMQ takes at most, whatever it is configured to. By default it takes less: 128 MiB, and
+/// 16 MiB from 4.0 on.
+const LARGEST_BODY: usize = 512 * 1024 * 1024;
 /// The pause before an exchange is made again that is not there any more.
 const GONE_PAUSE: Duration = Duration::from_millis(20);
 /// What is published within that time has its caller's whole timeout as its expiration.
@@ -41,9 +42,13 @@ const LONGEST_EXPIRATION_MS: u128 = u32::MAX as u128;
 pub(super) struct Publisher {
     connection: Connection,
     config: Config,
-    places: Semaphore,
+    /// Where confirms are awaited.
+    io: Handle,
+    requests: Lane,
+    /// Not behind what others send: whoever waits for them holds a place in a pool.
+    replies: Lane,
     /// Channels on which nothing is under way.
-    at_rest: Mutex<Vec<Channel>>,
+    at_rest: Arc<Mutex<Vec<Channel>>>,
     /// Exchanges that were made, and not missed since.
     declared: Mutex<HashSet<String>>,
 }
@@ -81,12 +86,14 @@ impl From<TransportError> for PublishError {
 
 impl Publisher {
     /// Dials when the first message is published.
-    pub(super) fn new(connection: Connection, config: &Config) -> Self {
+    pub(super) fn new(connection: Connection, config: &Config, io: &Handle) -> Self {
         Self {
             connection,
             config: config.clone(),
-            places: Semaphore::new(CHANNELS),
-            at_rest: Mutex::default(),
+            io: io.clone(),
+            requests: Lane::new(),
+            replies: Lane::new(),
+            at_rest: Arc::default(),
             declared: Mutex::default(),
         }
     }
@@ -97,78 +104,63 @@ impl Publisher {
 
     /// Makes sure that there is a channel to publish on.
     pub(super) async fn connect(&self) -> Result<(), PublishError> {
-        let _place = self.places.acquire().await;
         let channel = self.channel().await?;
-        self.at_rest().push(channel);
+        keep(&self.at_rest, channel);
         Ok(())
     }
 
     /// A mandatory message that reaches no queue comes back as an error.
+    ///
+    /// A message that was begun is finished, whether or not anybody waits for it any longer: a
+    /// channel that is closed in the middle of one may cost the connection.
     pub(super) async fn publish(
         &self,
         to: &Destination,
-        message: &Outgoing,
+        message: &Arc<Outgoing>,
     ) -> Result<(), PublishError> {
-        if message.body.len() > LARGEST_BODY {
-            return Err(PublishError::Refused(format!(
-                "the message has {} MiB, and RabbitMQ takes {} at most",
-                message.body.len().div_ceil(1024 * 1024),
-                LARGEST_BODY / (1024 * 1024)
-            )));
-        }
-        let route = Route::new(to, message.mandatory, &self.config)?;
-        let _place = self.places.acquire().await;
+        let route = Arc::new(Route::new(to, message.mandatory, &self.config)?);
+        let lane = match to {
+            Destination::Reply { .. } => &self.replies,
+            Destination::Topic { .. } | Destination::Fanout { .. } => &self.requests,
+        };
         loop {
+            let place = lane.place(&route.destination()).await;
             if let Some(exchange) = &route.exchange {
                 self.make_known(exchange).await?;
             }
-            // Whoever gives up in the middle takes the channel along: its confirm is to come yet.
-            let channel = self.channel().await?;
-            let error = match self.publish_on(&channel, &route, message).await {
-                Ok(confirmation) => {
-                    self.at_rest().push(channel);
-                    return verdict(confirmation, route.key);
-                }
-                Err(error) => error,
-            };
-            match &route.exchange {
+            let publishing = publish_on(
+                self.channel().await?,
+                Arc::clone(&route),
+                Arc::clone(message),
+                self.config.kombu_compression.codec(),
+                Arc::clone(&self.at_rest),
+                place,
+            );
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "it ends with its confirm or connection"
+            )]
+            let publishing = self.io.spawn(publishing);
+            let outcome = publishing
+                .await
+                .map_err(|error| PublishError::Broken(error.into()))?;
+            match (outcome, &route.exchange) {
                 // Whoever was the last to use it took it along; that is nobody's failure.
-                Some(exchange) if is_missing(&error) => {
+                (Err(OnChannel::Lapin(error)), Some(exchange)) if is_missing(&error) => {
                     self.declared().remove(&exchange.name);
                     sleep(GONE_PAUSE).await;
                 }
-                _ => return Err(error.into()),
+                (Err(OnChannel::Lapin(error)), _) => return Err(error.into()),
+                (Err(OnChannel::TooLarge(bytes)), _) => {
+                    return Err(PublishError::Refused(format!(
+                        "the message has {} MiB, and RabbitMQ takes {} at most",
+                        bytes.div_ceil(1024 * 1024),
+                        LARGEST_BODY / (1024 * 1024)
+                    )));
+                }
+                (Ok(confirmation), _) => return verdict(confirmation, route.key.clone()),
             }
         }
-    }
-
-    async fn publish_on(
-        &self,
-        channel: &Channel,
-        route: &Route,
-        message: &Outgoing,
-    ) -> lapin::Result<Confirmation> {
-        let codec = self.config.kombu_compression.codec();
-        let options = BasicPublishOptions {
-            mandatory: route.mandatory,
-            ..BasicPublishOptions::default()
-        };
-        let exchange = match &route.exchange {
-            Some(exchange) => exchange.name.as_str(),
-            None => "",
-        };
-        let body = compressed(codec, &message.body);
-        let properties = properties(message, codec);
-        channel
-            .basic_publish(
-                exchange.into(),
-                route.key.as_str().into(),
-                options,
-                &body,
-                properties,
-            )
-            .await?
-            .await
     }
 
     /// Makes an exchange, unless it was made before.
@@ -195,12 +187,16 @@ impl Publisher {
         // Somebody made it before, as one that does not survive a restart of the broker.
         if let Some(weaker) = exchange.not_durable() {
             let channel = self.connection.channel().await?;
-            if weaker.declare(&channel).await.is_ok() {
-                warn!(
-                    "The exchange `{}` is used as it exists: not durable",
-                    exchange.name
-                );
-                return Ok(());
+            match weaker.declare(&channel).await {
+                Ok(()) => {
+                    warn!(
+                        "The exchange `{}` is used as it exists: not durable",
+                        exchange.name
+                    );
+                    return Ok(());
+                }
+                Err(error) if error.is_amqp_soft_error() => {}
+                Err(error) => return Err(error.into()),
             }
         }
         let reason = format!("RabbitMQ refused the exchange: {refused}");
@@ -209,7 +205,7 @@ impl Publisher {
 
     async fn channel(&self) -> Result<Channel, PublishError> {
         let open = {
-            let mut at_rest = self.at_rest();
+            let mut at_rest = lock(&self.at_rest);
             at_rest.retain(|channel| channel.status().connected());
             at_rest.pop()
         };
@@ -224,13 +220,56 @@ impl Publisher {
         Ok(channel)
     }
 
-    fn at_rest(&self) -> MutexGuard<'_, Vec<Channel>> {
-        self.at_rest.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn declared(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.declared.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.declared)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps a channel for the next message; one too many is closed when it is dropped here, with
+/// nothing under way.
+fn keep(at_rest: &Mutex<Vec<Channel>>, channel: Channel) {
+    let mut at_rest = lock(at_rest);
+    if at_rest.len() < AT_REST {
+        at_rest.push(channel);
+    }
+}
+
+/// What can go wrong on the message's own channel.
+enum OnChannel {
+    TooLarge(usize),
+    Lapin(lapin::Error),
+}
+
+/// Publishes, awaits the confirm, and only then lets go of channel and place.
+async fn publish_on(
+    channel: Channel,
+    route: Arc<Route>,
+    message: Arc<Outgoing>,
+    codec: Option<Codec>,
+    at_rest: Arc<Mutex<Vec<Channel>>>,
+    _place: Underway,
+) -> Result<Confirmation, OnChannel> {
+    let options = BasicPublishOptions {
+        mandatory: route.mandatory,
+        ..BasicPublishOptions::default()
+    };
+    let body = compressed(codec, &message.body);
+    if body.len() > LARGEST_BODY {
+        keep(&at_rest, channel);
+        return Err(OnChannel::TooLarge(body.len()));
+    }
+    let exchange = route.exchange_name().into();
+    let key = route.key.as_str().into();
+    let properties = properties(&message, codec);
+    let publishing = channel.basic_publish(exchange, key, options, &body, properties);
+    let confirm = publishing.await.map_err(OnChannel::Lapin)?;
+    let confirmation = confirm.await.map_err(OnChannel::Lapin)?;
+    keep(&at_rest, channel);
+    Ok(confirmation)
 }
 
 /// Where a message goes, in AMQP's terms.
@@ -267,14 +306,22 @@ impl Route {
                 mandatory: false,
             },
         };
-        let exchange = route.exchange.as_ref().map(|exchange| &*exchange.name);
-        for name in [exchange.unwrap_or_default(), &route.key] {
+        for name in [route.exchange_name(), &route.key] {
             if ShortString::try_new(name).is_err() {
                 let problem = "a name has more than 255 bytes".to_owned();
                 return Err(PublishError::Refused(problem));
             }
         }
         Ok(route)
+    }
+
+    fn exchange_name(&self) -> &str {
+        self.exchange.as_ref().map_or("", |exchange| &exchange.name)
+    }
+
+    /// What tells it from other destinations.
+    fn destination(&self) -> String {
+        format!("{} {}", self.exchange_name(), self.key)
     }
 }
 
