@@ -106,6 +106,8 @@ const SIBLINGS: &[(&str, &[&str])] = &[
             "call",
             "cast",
             "serve",
+            "plugins",
+            "host",
             "sending",
             "message",
             "road",
@@ -137,6 +139,7 @@ const SIBLINGS: &[(&str, &[&str])] = &[
         &[
             "listener",
             "publisher",
+            "lane",
             "connection",
             "socket",
             "tls",
