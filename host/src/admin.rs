@@ -3,15 +3,19 @@
 //! - `GET /live`: the process runs
 //! - `GET /ready`: 200 while topics are served; 503 before, while the broker is lost, and while
 //!   stopping
-//! - `POST /call`: calls a method over the transport; only where the listener is on loopback
+//! - `GET /plugins`: the state of each plugin
+//! - `POST /plugins/reload`: loads what changed in the plugin folder, now; only on loopback, as the
+//!   next ones
+//! - `POST /plugins/NAME/rollback`: returns to the generation before
+//! - `POST /call`: calls a method over the transport
 //! - `POST /cast`: the same without a reply
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
 use axum::http::header::HOST;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode};
@@ -21,12 +25,16 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::catalog::status::{Entry, PluginStatus};
+use crate::catalog::{Command, RollbackError};
 use crate::client::{ClientError, RpcClient, Target};
 use crate::protocol::json;
 use crate::transport::{Transport, TransportError};
+
+const NOT_LOCAL: &str = "ask by an address of this machine";
 
 /// What the routes need.
 #[derive(Clone)]
@@ -34,6 +42,9 @@ pub struct Admin {
     pub client: RpcClient,
     pub phase: watch::Receiver<Phase>,
     pub transport: Arc<dyn Transport>,
+    pub plugins: watch::Receiver<Arc<[Entry]>>,
+    /// What the catalog is asked to do.
+    pub commands: mpsc::Sender<Command>,
 }
 
 /// What the host is about.
@@ -98,21 +109,35 @@ impl Admin {
         // Whoever reaches it can call anything, so it is for this machine only. A web page in a
         // browser here cannot: it may not send JSON to another origin without asking first, and
         // one whose own name was made to mean this machine is known by that name.
-        let (calls, casts) = match address.ip().is_loopback() {
-            true => (post(call), post(cast)),
-            false => (post(refuse_messages), post(refuse_messages)),
+        let orders = match address.ip().is_loopback() {
+            true => Router::new()
+                .route("/call", post(call))
+                .route("/cast", post(cast))
+                .route("/plugins/reload", post(reload))
+                .route("/plugins/{name}/rollback", post(rollback)),
+            false => [
+                "/call",
+                "/cast",
+                "/plugins/reload",
+                "/plugins/{name}/rollback",
+            ]
+            .into_iter()
+            .fold(Router::new(), |router, path| {
+                router.route(path, post(refuse))
+            }),
         };
         Router::new()
             .route("/live", get(|| async { "live\n" }))
             .route("/ready", get(ready))
-            .route("/call", calls)
-            .route("/cast", casts)
+            .route("/plugins", get(plugins))
+            .merge(orders)
             .with_state(self)
     }
 }
 
 async fn ready(State(admin): State<Admin>) -> Response {
     let reason = match *admin.phase.borrow() {
+        Phase::Serving if !admin.serves() => "no plugin serves\n",
         Phase::Serving if admin.transport.is_connected() => return "ready\n".into_response(),
         Phase::Starting | Phase::Serving => "waiting for the broker\n",
         Phase::Stopping => "stopping\n",
@@ -120,8 +145,56 @@ async fn ready(State(admin): State<Admin>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, reason).into_response()
 }
 
-async fn refuse_messages() -> Response {
-    let reason = "this host's admin listener is not on loopback, so it takes no calls";
+async fn plugins(State(admin): State<Admin>) -> Json<Vec<PluginStatus>> {
+    Json(admin.plugins())
+}
+
+/// Answers with the state of all plugins after it.
+async fn reload(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+    if !is_local(&headers) {
+        return error(StatusCode::FORBIDDEN, NOT_LOCAL.to_owned());
+    }
+    let (done, waiting) = oneshot::channel();
+    admin
+        .order(Command::Reload(done), waiting)
+        .await
+        .map_or_else(
+            |stopping| *stopping,
+            |()| Json(admin.plugins()).into_response(),
+        )
+}
+
+/// Answers with the state of the plugin after it.
+async fn rollback(
+    State(admin): State<Admin>,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+) -> Response {
+    if !is_local(&headers) {
+        return error(StatusCode::FORBIDDEN, NOT_LOCAL.to_owned());
+    }
+    let (done, waiting) = oneshot::channel();
+    let order = Command::Rollback {
+        name: name.clone(),
+        done,
+    };
+    match admin.order(order, waiting).await {
+        Err(stopping) => *stopping,
+        Ok(Err(problem @ RollbackError::NoSuchPlugin(_))) => {
+            error(StatusCode::NOT_FOUND, problem.to_string())
+        }
+        Ok(Err(problem @ RollbackError::NothingBefore(_))) => {
+            error(StatusCode::CONFLICT, problem.to_string())
+        }
+        Ok(Ok(())) => {
+            let plugin = admin.plugins().into_iter().find(|one| one.name == name);
+            Json(plugin).into_response()
+        }
+    }
+}
+
+async fn refuse() -> Response {
+    let reason = "this host's admin listener is not on loopback, so it takes no orders";
     error(StatusCode::FORBIDDEN, reason.to_owned())
 }
 
@@ -154,6 +227,31 @@ async fn cast(
 }
 
 impl Admin {
+    fn plugins(&self) -> Vec<PluginStatus> {
+        self.plugins.borrow().iter().map(Entry::status).collect()
+    }
+
+    /// Whether there is anything to call.
+    fn serves(&self) -> bool {
+        let plugins = self.plugins.borrow();
+        plugins.iter().any(|plugin| plugin.current.is_some())
+    }
+
+    /// Has the catalog do it, and waits for the answer.
+    async fn order<T>(
+        &self,
+        order: Command,
+        answer: oneshot::Receiver<T>,
+    ) -> Result<T, Box<Response>> {
+        let stopping = || {
+            let reason = "the host is stopping".to_owned();
+            Box::new(error(StatusCode::SERVICE_UNAVAILABLE, reason))
+        };
+        let sent = self.commands.send(order).await;
+        sent.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())
+    }
+
     /// The client for a request that may be sent; else the answer that says why not.
     fn prepare(
         &self,
@@ -162,7 +260,7 @@ impl Admin {
     ) -> Result<(RpcClient, SendRequest), Box<Response>> {
         let refused = |status, reason: &str| Err(Box::new(error(status, reason.to_owned())));
         if !is_local(headers) {
-            return refused(StatusCode::FORBIDDEN, "call by an address of this machine");
+            return refused(StatusCode::FORBIDDEN, NOT_LOCAL);
         }
         let not_now = |reason| refused(StatusCode::SERVICE_UNAVAILABLE, reason);
         match *self.phase.borrow() {

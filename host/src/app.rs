@@ -6,32 +6,45 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::admin::{Admin, Phase};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Command};
 use crate::client::{RpcClient, Target};
 use crate::config::Config;
 use crate::endpoint::ping::{self, Ping};
-use crate::endpoint::{Endpoint, Endpoints};
+use crate::endpoint::{ByTopic, Endpoint, Endpoints};
 use crate::keyvalue::file::FileBucket;
 use crate::keyvalue::memory::MemoryBucket;
 use crate::keyvalue::{Backend, Buckets, KeyValue};
 use crate::plugin::PluginLoader;
 use crate::plugin::engine::PluginEngine;
 use crate::protocol::target::ServerTarget;
-use crate::server::executor::Executor;
+use crate::server::executor::Pool;
 use crate::server::local::LocalServers;
-use crate::server::{RpcServer, StoppedServer};
+use crate::server::topics::Topics;
 use crate::transport::Transport;
 use crate::transport::open::open;
 use crate::transport::url::TransportUrl;
+
+/// Orders of operators that may wait to be obeyed.
+const COMMANDS: usize = 16;
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Asked {
+    Stop,
+    /// To load what changed in the plugin folder.
+    Reload,
+}
 
 /// The daemon, before it talks to the broker.
 pub struct App {
@@ -46,8 +59,6 @@ pub struct App {
     workers: Handle,
     /// How long a reply is tried again whose queue is missing.
     missing_queue_timeout: Duration,
-    /// Running requests.
-    requests: TaskTracker,
     /// Cancelled when the stop begins.
     stopping: CancellationToken,
 }
@@ -69,7 +80,7 @@ impl App {
         let buckets = open_buckets(&config)?;
         let loader = PluginLoader::new(engine, buckets, Some(local.clone()))
             .map_err(|error| anyhow::anyhow!("cannot set up the plugins' imports: {error:#}"))?;
-        let catalog = Catalog::load(&config.plugin_dir, &loader).await?;
+        let catalog = Catalog::open(&config.plugin_dir, loader).await?;
         let admin = bind_admin(&config).await?;
         Ok(Self {
             client,
@@ -83,54 +94,80 @@ impl App {
             transport,
             admin,
             workers,
-            requests: TaskTracker::new(),
             stopping: CancellationToken::new(),
         })
     }
 
-    /// Serves until `stop` completes, then finishes what was accepted; when `stop` completes a
-    /// second time, that is cut short. `announce` gets one line a topic when all are served.
+    /// Serves until it is `asked` to stop, then finishes what was accepted; asked a second time, it
+    /// cuts that short. `announce` gets a line for each topic that is served: those of the start
+    /// together, when all are.
     pub async fn run(
         mut self,
-        mut stop: impl AsyncFnMut(),
-        announce: impl FnOnce(&[String]),
+        mut asked: impl AsyncFnMut() -> Asked,
+        announce: impl Fn(&[String]),
     ) -> anyhow::Result<()> {
         let (phase, phases) = watch::channel(Phase::Starting);
         // The admin listener is needed until the last reply is sent.
         let drained = CancellationToken::new();
         let others = TaskTracker::new();
+        let (commands, orders) = mpsc::channel(COMMANDS);
         if let Some(listener) = self.admin.take() {
-            self.start_admin(listener, phases, drained.child_token(), &others)?;
+            let admin = Admin {
+                client: self.client.clone(),
+                phase: phases,
+                transport: Arc::clone(&self.transport),
+                plugins: self.catalog.entries(),
+                commands: commands.clone(),
+            };
+            start_admin(admin, listener, drained.child_token(), &others)?;
         }
+        let mut by_topic = self.catalog.by_topic();
+        let mut topics = self.topics();
+        let watching = self.catalog.run(orders, self.stopping.child_token());
+        others.spawn_on(watching, &self.workers);
 
-        let servers = TaskTracker::new();
-        let mut ending = Vec::new();
-        let listening = tokio::select! {
-            listening = self.listen() => Some(listening?),
-            () = stop() => None,
-        };
-        if let Some((listening, ready_lines)) = listening {
-            for server in listening {
-                ending.push(servers.spawn(server.run(self.stopping.child_token())));
+        let ping = self.config.rpc_ping_enabled;
+        let mut served = with_ping(&by_topic.borrow_and_update(), ping);
+        let mut starting: FuturesUnordered<_> = topics.apply(served.clone()).into_iter().collect();
+        let mut lines = Vec::new();
+        loop {
+            if starting.is_empty() && *phase.borrow() == Phase::Starting {
+                announce(&std::mem::take(&mut lines));
+                phase.send_replace(Phase::Serving);
             }
-            phase.send_replace(Phase::Serving);
-            announce(&ready_lines);
-            stop().await;
+            tokio::select! {
+                asked = asked() => match asked {
+                    Asked::Stop => break,
+                    // Where many wait to be obeyed, one of them will do it.
+                    Asked::Reload => drop(commands.try_send(Command::Reload(oneshot::channel().0))),
+                },
+                Ok(()) = by_topic.changed() => {
+                    served = with_ping(&by_topic.borrow_and_update(), ping);
+                    starting.extend(topics.apply(served.clone()));
+                }
+                Some(Ok(started)) = starting.next() => match started {
+                    Ok(target) => {
+                        let endpoints = served.get(&target.topic);
+                        lines.extend(endpoints.map(|them| ready_line(&target, them, &self.url)));
+                        if *phase.borrow() == Phase::Serving {
+                            announce(&std::mem::take(&mut lines));
+                        }
+                    }
+                    Err(error) if *phase.borrow() == Phase::Starting => return Err(error.into()),
+                    // It was logged, and is tried again.
+                    Err(_) => {}
+                },
+            }
         }
 
         phase.send_replace(Phase::Stopping);
-        info!("Stopping: finishing {}", count_of_requests(&self.requests));
+        info!(
+            "Stopping: finishing {}",
+            count_of_requests(topics.running())
+        );
         self.stopping.cancel();
         let drain = async {
-            let mut stopped: Vec<StoppedServer> = Vec::new();
-            for server in ending {
-                stopped.extend(server.await);
-            }
-            self.requests.close();
-            self.requests.wait().await;
-            for server in stopped {
-                server.close().await;
-            }
+            topics.stop().await;
             drained.cancel();
             others.close();
             // Ends the client as well, so that no request of the admin listener waits for a reply
@@ -138,7 +175,8 @@ impl App {
             tokio::join!(others.wait(), self.client.close());
         };
         let grace = self.config.shutdown_grace();
-        let left = || count_of_requests(&self.requests);
+        let left = || count_of_requests(topics.running());
+        let asked_again = async { while asked().await != Asked::Stop {} };
         tokio::select! {
             finished = timeout(grace, drain) => match finished {
                 Ok(()) => info!("Stopped"),
@@ -149,79 +187,64 @@ impl App {
                     left()
                 ),
             },
-            () = stop() => anyhow::bail!("stopped at once; {} had not ended", left()),
+            () = asked_again => anyhow::bail!("stopped at once; {} had not ended", left()),
         }
         Ok(())
     }
 
-    /// Declares every topic's queues and consumes them; waits for the broker if need be.
-    async fn listen(&self) -> anyhow::Result<(Vec<RpcServer>, Vec<String>)> {
-        let mut servers = Vec::new();
-        let mut ready_lines = Vec::new();
-        for (topic, endpoints) in self.catalog.by_topic() {
-            let target = ServerTarget {
-                exchange: self.config.control_exchange.clone(),
-                topic,
-                server: self.config.host.clone(),
-            };
-            let listener = self.transport.listen(&target).await?;
-            let endpoints = self.with_ping(&target, endpoints);
-            ready_lines.push(ready_line(&target, &endpoints, &self.url));
-            let (_, endpoints) = watch::channel(endpoints);
-            // One pool a topic, as upstream has it: one that is busy leaves the others alone.
-            let executor = Arc::new(Executor::new(
-                self.config.executor_pool_size,
-                self.missing_queue_timeout,
-                Arc::clone(&self.transport),
-                self.requests.clone(),
-                self.workers.clone(),
-                self.stopping.clone(),
-            ));
-            self.local
-                .add(target.clone(), endpoints.clone(), Arc::clone(&executor));
-            servers.push(RpcServer::new(target, listener, endpoints, executor));
-        }
-        Ok((servers, ready_lines))
-    }
-
-    /// Ping answers last, and not at all where a plugin has a method of that name.
-    fn with_ping(&self, target: &ServerTarget, endpoints: Endpoints) -> Endpoints {
-        if !self.config.rpc_ping_enabled {
-            return endpoints;
-        }
-        let has_it = |endpoint: &Arc<dyn Endpoint>| endpoint.target().has_method(ping::METHOD);
-        if endpoints.iter().any(has_it) {
-            let topic = &target.topic;
-            warn!("`rpc_ping_enabled` changes nothing for `{topic}`: a plugin answers pings");
-            return endpoints;
-        }
-        endpoints.followed_by(Arc::new(Ping::default()))
-    }
-
-    fn start_admin(
-        &self,
-        listener: TcpListener,
-        phase: watch::Receiver<Phase>,
-        until: CancellationToken,
-        tasks: &TaskTracker,
-    ) -> std::io::Result<()> {
-        info!("Admin listener on http://{}", listener.local_addr()?);
-        let admin = Admin {
-            client: self.client.clone(),
-            phase,
-            transport: Arc::clone(&self.transport),
+    /// No topic yet.
+    fn topics(&self) -> Topics {
+        let target = ServerTarget {
+            exchange: self.config.control_exchange.clone(),
+            topic: String::new(),
+            server: self.config.host.clone(),
         };
-        tasks.spawn(async move {
-            if let Err(error) = admin.run(listener, until).await {
-                warn!("The admin listener ended: {error}");
-            }
-        });
-        Ok(())
+        let pool = Pool {
+            size: self.config.executor_pool_size,
+            missing_queue_timeout: self.missing_queue_timeout,
+            workers: self.workers.clone(),
+            stopping: self.stopping.clone(),
+        };
+        let transport = Arc::clone(&self.transport);
+        Topics::new(target, pool, transport, Arc::clone(&self.local))
     }
 }
 
-fn count_of_requests(requests: &TaskTracker) -> String {
-    match requests.len() {
+/// These, and ping where it is enabled. It answers last, and not at all where a plugin has a method
+/// of that name.
+fn with_ping(by_topic: &ByTopic, enabled: bool) -> ByTopic {
+    let has_it = |endpoint: &Arc<dyn Endpoint>| endpoint.target().has_method(ping::METHOD);
+    let beside = |(topic, endpoints): (&String, &Endpoints)| {
+        let answered = endpoints.iter().any(has_it);
+        if enabled && answered {
+            warn!("`rpc_ping_enabled` changes nothing for `{topic}`: a plugin answers pings");
+        }
+        let endpoints = match enabled && !answered {
+            true => endpoints.followed_by(Arc::new(Ping::default())),
+            false => endpoints.clone(),
+        };
+        (topic.clone(), endpoints)
+    };
+    by_topic.iter().map(beside).collect()
+}
+
+fn start_admin(
+    admin: Admin,
+    listener: TcpListener,
+    until: CancellationToken,
+    tasks: &TaskTracker,
+) -> std::io::Result<()> {
+    info!("Admin listener on http://{}", listener.local_addr()?);
+    tasks.spawn(async move {
+        if let Err(error) = admin.run(listener, until).await {
+            warn!("The admin listener ended: {error}");
+        }
+    });
+    Ok(())
+}
+
+fn count_of_requests(running: usize) -> String {
+    match running {
         1 => "1 request".to_owned(),
         count => format!("{count} requests"),
     }

@@ -93,6 +93,19 @@ pub fn imports(component: &Component, engine: &Engine) -> Vec<String> {
 }
 
 impl Grants {
+    /// Each as it would stand alone in plugin.toml.
+    pub fn lines(&self) -> Vec<String> {
+        let buckets = self
+            .keyvalue
+            .iter()
+            .map(|name| format!("keyvalue = [\"{}\"]", name.as_str()));
+        let client = self
+            .client
+            .iter()
+            .map(|grant| format!("client = [\"{grant}\"]"));
+        buckets.chain(client).collect()
+    }
+
     /// Checks every import, and that what is granted exists; gives what the plugin gets.
     pub fn check(&self, imports: &[String], buckets: &Buckets) -> Result<Granted, GrantError> {
         for import in imports {

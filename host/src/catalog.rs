@@ -1,87 +1,336 @@
-//! The loaded plugins, by topic: reads the plugin folder, and keeps what is good of it.
+//! The loaded plugins, by topic: watches the plugin folder, and keeps what is good of it.
+//!
+//! What changed is loaded beside what serves, and takes its place in one step; requests under way
+//! end on the generation they began with, which is freed with the last of them. What does not load
+//! changes nothing, and its status says why.
+
+mod folder;
+pub mod status;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
-use crate::endpoint::{Endpoint, Endpoints};
-use crate::plugin::{Plugin, PluginLoader};
+use self::folder::{Folder, Stamp};
+use self::status::Entry;
+use crate::endpoint::{ByTopic, Endpoint, Endpoints};
+use crate::plugin::tally::Tally;
+use crate::plugin::{LoadError, Plugin, PluginLoader, Source};
 
-/// Every plugin that could be loaded.
+/// How often the folder is looked at. Files are taken as written when two looks in a row see the
+/// same.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// The same while somebody waits for it.
+const HURRIED_LOOK: Duration = Duration::from_millis(100);
+/// How long a reload that somebody asked for waits for files that go on changing.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Every plugin of a folder.
 pub struct Catalog {
-    plugins: Vec<Arc<Plugin>>,
+    folder: Folder,
+    loader: Arc<PluginLoader>,
+    /// By name.
+    slots: BTreeMap<String, Slot>,
+    /// Whether the folder could be read the last time.
+    readable: bool,
+    by_topic: watch::Sender<ByTopic>,
+    entries: watch::Sender<Arc<[Entry]>>,
 }
 
-/// Why there is nothing to serve.
-#[derive(Debug, thiserror::Error)]
-pub enum CatalogError {
-    #[error(
-        "cannot read the plugin folder {}: {reason}; name another with `plugin_dir` or --plugins",
-        path.display()
-    )]
-    Folder {
-        path: PathBuf,
-        reason: std::io::Error,
+/// One plugin.
+struct Slot {
+    tally: Arc<Tally>,
+    current: Option<Arc<Plugin>>,
+    previous: Option<Arc<Plugin>>,
+    since: SystemTime,
+    /// Its files when they were looked at the last time; `None` if they were gone.
+    seen: Option<Stamp>,
+    /// Its files when they were loaded, or could not be.
+    tried: Option<Stamp>,
+    on_disk: Option<String>,
+    problem: Option<String>,
+}
+
+/// What an operator asks of the catalog.
+pub enum Command {
+    /// Load now what changed or failed; answered when that is done.
+    Reload(oneshot::Sender<()>),
+    /// Return to the generation before.
+    Rollback {
+        name: String,
+        done: oneshot::Sender<Result<(), RollbackError>>,
     },
-    #[error(
-        "there is no plugin in the folder {}: each is a folder of its own with a plugin.toml and a \
-         .wasm",
-        .0.display()
-    )]
-    Empty(PathBuf),
-    #[error("no plugin in the folder {} could be loaded, of {count}; the log says why", path.display())]
-    NoneLoaded { path: PathBuf, count: usize },
+}
+
+/// Why a plugin was not returned to what it was.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum RollbackError {
+    #[error("there is no plugin `{0}`")]
+    NoSuchPlugin(String),
+    #[error("there is no generation of `{0}` before this one, since the host was started")]
+    NothingBefore(String),
+}
+
+/// The folder cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot read the plugin folder {}: {reason}; name another with `plugin_dir` or --plugins",
+    path.display()
+)]
+pub struct CatalogError {
+    path: PathBuf,
+    reason: std::io::Error,
 }
 
 impl Catalog {
     /// Loads every folder of `directory` that has a plugin.toml. One that cannot be loaded is
     /// logged, and the others are served.
-    pub async fn load(directory: &Path, loader: &PluginLoader) -> Result<Self, CatalogError> {
-        let folders = plugin_folders(directory).map_err(|reason| CatalogError::Folder {
+    pub async fn open(directory: &Path, loader: PluginLoader) -> Result<Self, CatalogError> {
+        let mut catalog = Self {
+            folder: Folder::new(directory),
+            loader: Arc::new(loader),
+            slots: BTreeMap::new(),
+            readable: true,
+            by_topic: watch::Sender::default(),
+            entries: watch::Sender::new(Arc::new([])),
+        };
+        let found = catalog.folder.look().map_err(|reason| CatalogError {
             path: directory.to_owned(),
             reason,
         })?;
-        let mut plugins = Vec::new();
-        for folder in &folders {
-            let started = Instant::now();
-            let name = folder.file_name().unwrap_or_default().to_string_lossy();
-            let span = info_span!("load", plugin.name = &*name);
-            match loader.load(folder).instrument(span).await {
-                Ok(plugin) => {
-                    let duration_ms = started.elapsed().as_millis();
-                    let (name, digest) = (plugin.name(), plugin.digest());
-                    info!(
-                        plugin.name = name,
-                        plugin.digest = digest,
-                        duration_ms,
-                        "Loaded plugin `{name}`"
-                    );
-                    plugins.push(plugin);
-                }
-                Err(problem) => {
-                    error!(
-                        plugin.name = &*name,
-                        "Plugin `{name}` was not loaded: {problem}"
-                    );
+        for (name, stamp) in found {
+            catalog.load(&name, stamp).await;
+        }
+        if catalog.slots.is_empty() {
+            warn!(
+                "There is no plugin in the folder {} yet: each is a folder of its own with a \
+                 plugin.toml and a .wasm",
+                directory.display()
+            );
+        }
+        catalog.publish();
+        Ok(catalog)
+    }
+
+    /// What serves each topic, as it changes.
+    pub fn by_topic(&self) -> watch::Receiver<ByTopic> {
+        self.by_topic.subscribe()
+    }
+
+    /// The state of each plugin, as it changes.
+    pub fn entries(&self) -> watch::Receiver<Arc<[Entry]>> {
+        self.entries.subscribe()
+    }
+
+    /// Watches the folder and does what operators ask, until `stop`.
+    pub async fn run(mut self, mut commands: mpsc::Receiver<Command>, stop: CancellationToken) {
+        let mut looks = interval(LOOK_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let watching = async {
+            loop {
+                tokio::select! {
+                    _ = looks.tick() => {
+                        self.look(false).await;
+                    }
+                    Some(command) = commands.recv() => self.obey(command).await,
                 }
             }
-        }
-        match (plugins.is_empty(), folders.len()) {
-            (true, 0) => Err(CatalogError::Empty(directory.to_owned())),
-            (true, count) => Err(CatalogError::NoneLoaded {
-                path: directory.to_owned(),
-                count,
-            }),
-            (false, _) => Ok(Self { plugins }),
+        };
+        stop.run_until_cancelled(watching).await;
+    }
+
+    async fn obey(&mut self, command: Command) {
+        match command {
+            Command::Reload(done) => {
+                let patience = Instant::now() + RELOAD_PATIENCE;
+                let mut again = true;
+                while self.look(again).await && Instant::now() < patience {
+                    again = false;
+                    sleep(HURRIED_LOOK).await;
+                }
+                let _ = done.send(());
+            }
+            Command::Rollback { name, done } => {
+                let _ = done.send(self.roll_back(name));
+            }
         }
     }
 
-    /// What serves each topic. Between equal versions the priority decides, then the name.
-    pub fn by_topic(&self) -> BTreeMap<String, Endpoints> {
-        let mut plugins = self.plugins.clone();
+    /// Loads what is new or has changed since the last look but one, and drops what is gone. With
+    /// `again` also what could not be loaded is tried. Whether there is more to come: files that may
+    /// be being written.
+    async fn look(&mut self, again: bool) -> bool {
+        let found = match self.folder.look() {
+            Ok(found) => found,
+            Err(reason) => {
+                if std::mem::replace(&mut self.readable, false) {
+                    let path = self.folder.path().display();
+                    error!(
+                        "Cannot read the plugin folder {path}: {reason}; what is loaded goes on"
+                    );
+                }
+                return false;
+            }
+        };
+        self.readable = true;
+        let mut unsettled = false;
+        let known = self.slots.keys().cloned().collect::<Vec<_>>();
+        for name in known.iter().filter(|name| !found.contains_key(*name)) {
+            unsettled |= self.missed(name);
+        }
+        for (name, stamp) in found {
+            let slot = self.slots.entry(name.clone()).or_default();
+            let failed = again && slot.problem.is_some();
+            if slot.tried.as_ref() == Some(&stamp) && !failed {
+                slot.seen = Some(stamp);
+            } else if slot.seen.as_ref() == Some(&stamp) {
+                self.load(&name, stamp).await;
+                self.publish();
+            } else {
+                slot.seen = Some(stamp);
+                unsettled = true;
+            }
+        }
+        unsettled
+    }
+
+    /// A plugin's files are gone. Whether they may come back: those that are replaced may be gone for
+    /// a moment.
+    fn missed(&mut self, name: &str) -> bool {
+        let slot = self.slots.get_mut(name);
+        if slot.is_some_and(|slot| slot.seen.take().is_some()) {
+            return true;
+        }
+        self.slots.remove(name);
+        info!(
+            plugin.name = name,
+            "Withdrew plugin `{name}`: its folder is gone"
+        );
+        self.publish();
+        false
+    }
+
+    /// Loads what is in the folder, and has it take the place of what served.
+    async fn load(&mut self, name: &str, stamp: Stamp) {
+        let started = Instant::now();
+        let tally = Arc::clone(&self.slots.entry(name.to_owned()).or_default().tally);
+        let (on_disk, loaded) = self
+            .load_beside(name, tally)
+            .instrument(info_span!("load", plugin.name = name))
+            .await;
+        let changed_meanwhile = self.folder.stamp(name).as_ref() != Some(&stamp);
+        let slot = self.slots.entry(name.to_owned()).or_default();
+        if changed_meanwhile {
+            // What was read may be half of the one and half of the other.
+            return;
+        }
+        slot.seen = Some(stamp.clone());
+        slot.tried = Some(stamp);
+        slot.on_disk = on_disk;
+        match loaded {
+            Ok(plugin) => {
+                slot.problem = None;
+                let generation = plugin.generation().to_owned();
+                let same = |current: &Arc<Plugin>| current.generation() == generation;
+                if slot.current.as_ref().is_some_and(same) {
+                    return;
+                }
+                let duration_ms = started.elapsed().as_millis();
+                let verb = match &slot.current {
+                    None => "Loaded",
+                    Some(before) => {
+                        log_differences(before, &plugin);
+                        "Replaced"
+                    }
+                };
+                info!(
+                    plugin.name = name,
+                    plugin.generation = generation,
+                    duration_ms,
+                    "{verb} plugin `{name}`"
+                );
+                slot.previous = slot.current.replace(plugin);
+                slot.since = SystemTime::now();
+            }
+            Err(problem) => {
+                let instead = match &slot.current {
+                    Some(current) => format!("; generation {} goes on", current.generation()),
+                    None => String::new(),
+                };
+                error!(
+                    plugin.name = name,
+                    "Plugin `{name}` was not loaded: {problem}{instead}"
+                );
+                slot.problem = Some(problem.to_string());
+            }
+        }
+    }
+
+    /// The generation that is in the folder, and what came of loading it.
+    async fn load_beside(
+        &self,
+        name: &str,
+        tally: Arc<Tally>,
+    ) -> (Option<String>, Result<Arc<Plugin>, LoadError>) {
+        let folder = self.folder.path().join(name);
+        let reading = spawn_blocking(move || Source::read(&folder)).await;
+        let source = match reading {
+            Ok(Ok(source)) => source,
+            Ok(Err(problem)) => return (None, Err(problem)),
+            Err(panicked) => return (None, Err(LoadError::Compile(panicked.to_string()))),
+        };
+        let generation = source.generation().to_owned();
+        (Some(generation), self.loader.load(source, tally).await)
+    }
+
+    fn roll_back(&mut self, name: String) -> Result<(), RollbackError> {
+        let Some(slot) = self.slots.get_mut(&name) else {
+            return Err(RollbackError::NoSuchPlugin(name));
+        };
+        let Some(previous) = slot.previous.take() else {
+            return Err(RollbackError::NothingBefore(name));
+        };
+        info!(
+            plugin.name = name,
+            plugin.generation = previous.generation(),
+            "Rolled plugin `{name}` back"
+        );
+        slot.previous = slot.current.replace(previous);
+        slot.since = SystemTime::now();
+        self.publish();
+        Ok(())
+    }
+
+    /// Makes the new state known, where it is a new one.
+    fn publish(&self) {
+        let entry = |(name, slot): (&String, &Slot)| Entry {
+            name: name.clone(),
+            current: slot.current.clone(),
+            previous: slot
+                .previous
+                .as_ref()
+                .map(|plugin| plugin.generation().to_owned()),
+            on_disk: slot.on_disk.clone(),
+            problem: slot.problem.clone(),
+            since: slot.since,
+            tally: Arc::clone(&slot.tally),
+        };
+        self.entries
+            .send_replace(self.slots.iter().map(entry).collect());
+        self.by_topic.send_replace(self.endpoints_by_topic());
+    }
+
+    /// Between equal versions the priority decides, then the name.
+    fn endpoints_by_topic(&self) -> ByTopic {
+        let current = |slot: &Slot| slot.current.clone();
+        let mut plugins: Vec<_> = self.slots.values().filter_map(current).collect();
         plugins.sort_by_key(|plugin| {
             let priority = std::cmp::Reverse(plugin.manifest().priority);
             (priority, plugin.name().to_owned())
@@ -98,17 +347,41 @@ impl Catalog {
     }
 }
 
-/// In the order of their names, so that every start is alike.
-fn plugin_folders(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut folders = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        let folder = entry?.path();
-        if folder.join("plugin.toml").is_file() {
-            folders.push(folder);
-        } else if folder.is_dir() {
-            warn!("Skipped {}: it has no plugin.toml", folder.display());
+impl Default for Slot {
+    fn default() -> Self {
+        Self {
+            tally: Arc::default(),
+            current: None,
+            previous: None,
+            since: SystemTime::now(),
+            seen: None,
+            tried: None,
+            on_disk: None,
+            problem: None,
         }
     }
-    folders.sort();
-    Ok(folders)
+}
+
+/// What a new generation imports and is granted that the old did not, and the other way round.
+fn log_differences(before: &Plugin, after: &Plugin) {
+    let grants = |plugin: &Plugin| plugin.manifest().grants.lines();
+    let imports = |plugin: &Plugin| plugin.imports().to_vec();
+    let name = after.name();
+    for (what, before, after) in [
+        ("import", imports(before), imports(after)),
+        ("grant", grants(before), grants(after)),
+    ] {
+        for gained in after.iter().filter(|one| !before.contains(one)) {
+            warn!(
+                plugin.name = name,
+                "The new generation of `{name}` has the {what} {gained}"
+            );
+        }
+        for lost in before.iter().filter(|one| !after.contains(one)) {
+            info!(
+                plugin.name = name,
+                "The new generation of `{name}` has no more the {what} {lost}"
+            );
+        }
+    }
 }

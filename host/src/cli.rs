@@ -5,7 +5,9 @@ pub mod cast;
 pub mod check;
 pub mod completions;
 pub mod exit_code;
+pub mod host;
 pub mod message;
+pub mod plugins;
 pub mod road;
 pub mod sending;
 pub mod serve;
@@ -31,6 +33,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Plugins(plugins::Plugins),
+    Reload(plugins::Reload),
+    Rollback(plugins::Rollback),
     Check(check::Check),
     Call(call::Call),
     Cast(cast::Cast),
@@ -42,6 +47,9 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let outcome = match self.command {
             Command::Serve(serve) => serve.run(),
+            Command::Plugins(plugins) => plugins.run(),
+            Command::Reload(reload) => reload.run(),
+            Command::Rollback(rollback) => rollback.run(),
             Command::Check(check) => check.run(),
             Command::Call(call) => call.run(),
             Command::Cast(cast) => cast.run(),

@@ -3,6 +3,7 @@
 pub mod ping;
 pub mod place;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,6 +23,9 @@ pub trait Endpoint: Send + Sync {
 
     /// Who serves it, for the log.
     fn name(&self) -> &str;
+
+    /// Which generation of it, for the log: what is replaced while it runs has a new one.
+    fn generation(&self) -> &str;
 
     /// Answers one call. Dropping the future abandons the work.
     async fn invoke(&self, call: Call<'_>) -> Result<Json, Failure>;
@@ -53,6 +57,9 @@ pub enum Delivery {
     Call,
     Cast,
 }
+
+/// What serves each topic at one moment.
+pub type ByTopic = BTreeMap<String, Endpoints>;
 
 /// What serves a topic at one moment, in the order in which dispatch tries it.
 #[derive(Clone, Default)]

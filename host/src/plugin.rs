@@ -4,20 +4,24 @@ pub mod artifact;
 pub mod engine;
 pub mod instance;
 pub mod manifest;
+pub mod tally;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
+use sha2::{Digest, Sha256};
+use tokio::task::spawn_blocking;
 use tracing::{debug, info, warn};
 use wasmtime::component::{Component, Linker};
 use wasmtime_wasi_config::WasiConfigVariables;
 
-use self::artifact::{Artifact, ArtifactError};
+use self::artifact::{Artifact, ArtifactError, hexadecimal};
 use self::engine::PluginEngine;
 use self::instance::GuestError;
 use self::manifest::{Access, Manifest};
+use self::tally::{Problem, Tally};
 use crate::bindings::EndpointPre;
 use crate::bindings::endpointd::rpc::types;
 use crate::capability::{self, CallInfo, GrantError, Granted, HostState};
@@ -30,6 +34,8 @@ use crate::protocol::failure::Failure;
 use crate::protocol::json::{self, Json};
 use crate::protocol::target::{EndpointTarget, InvalidVersion};
 
+/// Enough hexadecimal digits to tell generations apart.
+const GENERATION_DIGITS: usize = 12;
 /// How long a plugin may take to say what it serves.
 const TARGETS_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a plugin's answer about itself may be at most.
@@ -95,29 +101,25 @@ impl PluginLoader {
         })
     }
 
-    /// Reads, checks and compiles the plugin in `folder`, and asks it what it serves.
-    pub async fn load(&self, folder: &Path) -> Result<Arc<Plugin>, LoadError> {
-        let path = folder.join("plugin.toml");
-        let manifest = read_manifest(path)?;
-        let artifact = Artifact::read(&folder.join(&manifest.component))?;
-        if let Some(pinned) = &manifest.sha256
-            && !pinned.eq_ignore_ascii_case(&artifact.sha256)
-        {
-            return Err(LoadError::Pin {
-                pinned: pinned.clone(),
-                actual: artifact.sha256,
-            });
-        }
-        let component = self.compile(&artifact)?;
+    /// Checks and compiles what was read of a plugin, and asks it what it serves. Its requests are
+    /// counted in `tally`.
+    pub async fn load(&self, source: Source, tally: Arc<Tally>) -> Result<Arc<Plugin>, LoadError> {
+        let Source {
+            name,
+            manifest,
+            artifact,
+            generation,
+        } = source;
+        let component = self.compile(&artifact).await?;
         let imports = capability::imports(&component, self.engine.engine());
         let granted = manifest.grants.check(&imports, &self.buckets)?;
-        let name = folder.file_name().unwrap_or(folder.as_os_str());
-        let name = Arc::<str>::from(name.to_string_lossy());
         let parts = Parts {
             pre: self.link(&component)?,
             config: Arc::new(manifest.config.iter().map(|(k, v)| (&**k, &**v)).collect()),
             concurrency: Places::new(manifest.limits.concurrency.into()),
-            digest: artifact.sha256,
+            generation,
+            tally,
+            imports,
             host_started: self.host_started,
             engine: Arc::clone(&self.engine),
             granted,
@@ -133,7 +135,7 @@ impl PluginLoader {
     pub async fn inspect(&self, file: &Path) -> Result<Inspection, LoadError> {
         let artifact = Artifact::read(file)?;
         let started = Instant::now();
-        let component = self.compile(&artifact)?;
+        let component = self.compile(&artifact).await?;
         let compiled_in = started.elapsed();
         let imports = capability::imports(&component, self.engine.engine());
         let unknown = imports
@@ -161,9 +163,13 @@ impl PluginLoader {
         })
     }
 
-    fn compile(&self, artifact: &Artifact) -> Result<Component, LoadError> {
-        Component::new(self.engine.engine(), &artifact.component)
-            .map_err(|error| LoadError::Compile(format!("{error:#}")))
+    /// In a thread of its own: it may take seconds.
+    async fn compile(&self, artifact: &Artifact) -> Result<Component, LoadError> {
+        let engine = self.engine.engine().clone();
+        let bytes = Arc::clone(&artifact.component);
+        let compiling = spawn_blocking(move || Component::new(&engine, &bytes));
+        let compiled = compiling.await.map_err(wasmtime::Error::from).flatten();
+        compiled.map_err(|error| LoadError::Compile(format!("{error:#}")))
     }
 
     fn link(&self, component: &Component) -> Result<EndpointPre<HostState>, LoadError> {
@@ -171,6 +177,54 @@ impl PluginLoader {
         let pre = self.linker.instantiate_pre(component).map_err(misfit)?;
         EndpointPre::new(pre).map_err(misfit)
     }
+}
+
+/// A plugin's folder, as it was read.
+#[derive(Debug)]
+pub struct Source {
+    /// The folder's.
+    name: Arc<str>,
+    manifest: Manifest,
+    artifact: Artifact,
+    generation: String,
+}
+
+impl Source {
+    /// Reads `folder`. A file that is not the pinned one is refused here, before anything of it is
+    /// compiled.
+    pub fn read(folder: &Path) -> Result<Self, LoadError> {
+        let (manifest, text) = read_manifest(folder.join("plugin.toml"))?;
+        let artifact = Artifact::read(&folder.join(&manifest.component))?;
+        if let Some(pinned) = &manifest.sha256
+            && !pinned.eq_ignore_ascii_case(&artifact.sha256)
+        {
+            return Err(LoadError::Pin {
+                pinned: pinned.clone(),
+                actual: artifact.sha256,
+            });
+        }
+        let name = folder.file_name().unwrap_or(folder.as_os_str());
+        let both = Sha256::new()
+            .chain_update(&artifact.sha256)
+            .chain_update(text);
+        Ok(Self {
+            name: name.to_string_lossy().into(),
+            generation: hexadecimal(&both.finalize())[..GENERATION_DIGITS].to_owned(),
+            manifest,
+            artifact,
+        })
+    }
+
+    /// What tells one state of a plugin's files from another: of plugin.toml and the Wasm file.
+    pub fn generation(&self) -> &str {
+        &self.generation
+    }
+}
+
+/// Where the Wasm file is that `folder`'s plugin.toml names; `None` if it names none.
+pub fn component_of(folder: &Path) -> Option<PathBuf> {
+    let (manifest, _) = read_manifest(folder.join("plugin.toml")).ok()?;
+    Some(folder.join(manifest.component))
 }
 
 /// What `PluginLoader::inspect` found.
@@ -190,8 +244,10 @@ pub struct Plugin {
 
 struct Parts {
     name: Arc<str>,
-    digest: String,
+    generation: String,
+    tally: Arc<Tally>,
     manifest: Manifest,
+    imports: Vec<String>,
     granted: Granted,
     outbound: Option<Arc<dyn Outbound>>,
     config: Arc<WasiConfigVariables>,
@@ -208,9 +264,18 @@ impl Plugin {
         &self.parts.name
     }
 
-    /// SHA-256 of its file, in hexadecimal.
-    pub fn digest(&self) -> &str {
-        &self.parts.digest
+    /// What tells this state of its files from others.
+    pub fn generation(&self) -> &str {
+        &self.parts.generation
+    }
+
+    pub fn targets(&self) -> &[EndpointTarget] {
+        &self.targets
+    }
+
+    /// What its component imports.
+    pub fn imports(&self) -> &[String] {
+        &self.parts.imports
     }
 
     pub fn manifest(&self) -> &Manifest {
@@ -289,7 +354,7 @@ impl Parts {
                 Ok(places) => places,
                 Err(_) => {
                     debug!("Dropped a call whose caller gave up before there was a place");
-                    return Err(self.failure("PluginBusy", "no instance was free in time"));
+                    return Err(self.failure(Problem::Busy, "no instance was free in time"));
                 }
             },
         };
@@ -311,6 +376,7 @@ impl Parts {
             depth: call.depth,
             host_started: self.host_started,
         };
+        let _live = self.tally.begin();
         // Taken back in the order in which they were taken, or two could wait for each other.
         let places = vec![call.place, Arc::new(place)];
         let state = self.state(info, self.outbound.clone(), places);
@@ -328,12 +394,12 @@ impl Parts {
                     _ => error.to_string(),
                 };
                 warn!("Plugin `{}`: {problem}", self.name);
-                let class = match error {
-                    GuestError::TimedOut(_) => "PluginTimeout",
-                    GuestError::OutOfMemory(_) => "PluginOutOfMemory",
-                    GuestError::Trapped(_) => "PluginTrap",
+                let kind = match error {
+                    GuestError::TimedOut(_) => Problem::TimedOut,
+                    GuestError::OutOfMemory(_) => Problem::OutOfMemory,
+                    GuestError::Trapped(_) => Problem::Trapped,
                 };
-                Err(self.failure(class, &problem))
+                Err(self.failure(kind, &problem))
             }
         }
     }
@@ -351,6 +417,7 @@ impl Parts {
     }
 
     fn guest_failure(&self, failure: types::Failure) -> Result<Json, Failure> {
+        self.tally.failed();
         if !failure.expected {
             debug!(
                 "Plugin `{}` failed with {:?}.{:?}",
@@ -378,11 +445,12 @@ impl Parts {
 
     fn invalid_reply(&self, problem: &str) -> Failure {
         warn!("Plugin `{}`: {problem}", self.name);
-        self.failure("PluginInvalidReply", problem)
+        self.failure(Problem::InvalidReply, problem)
     }
 
-    fn failure(&self, class: &str, problem: &str) -> Failure {
-        Failure::internal(class, format!("plugin `{}`: {problem}", self.name))
+    fn failure(&self, kind: Problem, problem: &str) -> Failure {
+        self.tally.went_wrong(kind, problem);
+        Failure::internal(kind.class(), format!("plugin `{}`: {problem}", self.name))
     }
 }
 
@@ -402,12 +470,17 @@ impl Endpoint for PluginEndpoint {
         self.plugin.name()
     }
 
+    fn generation(&self) -> &str {
+        self.plugin.generation()
+    }
+
     async fn invoke(&self, call: Call<'_>) -> Result<Json, Failure> {
         self.plugin.parts.answer(call).await
     }
 }
 
-fn read_manifest(path: PathBuf) -> Result<Manifest, LoadError> {
+/// The manifest, and the text it was read from.
+fn read_manifest(path: PathBuf) -> Result<(Manifest, String), LoadError> {
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(reason) => return Err(LoadError::Manifest { path, reason }),
@@ -418,7 +491,7 @@ fn read_manifest(path: PathBuf) -> Result<Manifest, LoadError> {
     };
     match manifest.problem() {
         Some(problem) => Err(LoadError::Invalid { path, problem }),
-        None => Ok(manifest),
+        None => Ok((manifest, text)),
     }
 }
 

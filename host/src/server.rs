@@ -5,6 +5,7 @@ pub mod dispatcher;
 pub mod executor;
 pub mod gone_queues;
 pub mod local;
+pub mod topics;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -8,6 +8,7 @@
 //! - `broker`: load, backlogs, refusals
 //! - `calling`: plugins that call others
 //! - `plugin`: guests that misbehave, files that are no plugins, grants
+//! - `hot`: plugins that come, change and go
 //! - `bucket`: what survives a kill
 //! - `shutdown`: what a stop finishes, and what it leaves to others
 //! - `cli`: what a person sees
@@ -23,6 +24,7 @@ mod cli;
 mod conformance;
 mod docs;
 mod examples;
+mod hot;
 mod interop;
 mod plugin;
 mod rpc;

@@ -20,7 +20,7 @@ use crate::transport::url::TransportUrl;
 pub const VIA: &str = "ENDPOINTD_VIA";
 const URL_VARIABLES: [&str; 2] = ["ENDPOINTD_TRANSPORT_URL", "ENDPOINTD_TRANSPORT_URL_FILE"];
 /// The host on this machine, where nothing else is said.
-const DEFAULT_VIA: &str = "http://127.0.0.1:9797";
+pub const DEFAULT_VIA: &str = "http://127.0.0.1:9797";
 /// How much longer than the call itself the way to the host may take.
 const HTTP_GRACE: Duration = Duration::from_secs(5);
 

@@ -11,7 +11,7 @@ use toml::Table;
 use tracing::warn;
 
 use super::road::VIA;
-use crate::app::App;
+use crate::app::{App, Asked};
 use crate::config::{Config, ConfigError, DEFAULT_FILE, Sources};
 use crate::telemetry::{log, trace};
 
@@ -106,16 +106,17 @@ async fn serve(config: Config, workers: &Runtime) -> anyhow::Result<()> {
     let app = tokio::select! {
         built = building => built?,
         // Nothing was accepted yet, so there is nothing to finish.
-        () = signals.next() => return Ok(()),
+        () = async { while signals.next().await != Asked::Stop {} } => return Ok(()),
     };
     let announce = |lines: &[String]| lines.iter().for_each(|line| println!("{line}"));
     app.run(async || signals.next().await, announce).await
 }
 
-/// SIGTERM and Ctrl-C.
+/// SIGTERM and Ctrl-C to stop, SIGHUP to load plugins anew.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -123,13 +124,15 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate()).context("cannot listen to SIGTERM")?,
             interrupt: signal(SignalKind::interrupt()).context("cannot listen to Ctrl-C")?,
+            hangup: signal(SignalKind::hangup()).context("cannot listen to SIGHUP")?,
         })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Reload,
         }
     }
 }

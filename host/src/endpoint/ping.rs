@@ -31,6 +31,10 @@ impl Endpoint for Ping {
         &self.0
     }
 
+    fn generation(&self) -> &str {
+        env!("CARGO_PKG_VERSION")
+    }
+
     fn name(&self) -> &str {
         "ping"
     }

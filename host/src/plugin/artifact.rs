@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use wasi_preview1_component_adapter_provider::{
@@ -45,7 +46,7 @@ pub struct Artifact {
     /// Bytes in the file.
     pub size_bytes: usize,
     /// A component.
-    pub component: Vec<u8>,
+    pub component: Arc<[u8]>,
 }
 
 /// What the file holds.
@@ -127,7 +128,7 @@ impl Artifact {
             kind: shape.kind,
             sha256,
             size_bytes,
-            component,
+            component: component.into(),
         })
     }
 }
@@ -189,6 +190,7 @@ fn wrap(mut module: Vec<u8>, shape: &Shape) -> anyhow::Result<Vec<u8>> {
     encoder.encode()
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+/// As digests are shown.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -121,6 +121,10 @@ mod tests {
 
     #[async_trait]
     impl Endpoint for Silent {
+        fn generation(&self) -> &str {
+            "1"
+        }
+
         fn target(&self) -> &EndpointTarget {
             &self.0
         }

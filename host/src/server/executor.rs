@@ -40,6 +40,19 @@ const WAITING_REQUESTS: usize = 256;
 /// reply is dropped, as its caller is most probably gone.
 const WAITING_REPLIES: usize = 1000;
 
+/// What the executors of all topics have in common.
+#[derive(Clone)]
+pub struct Pool {
+    /// Requests of one topic that run at the same time.
+    pub size: usize,
+    /// How long a reply is tried again whose queue is missing; not once `stopping` is cancelled.
+    pub missing_queue_timeout: Duration,
+    /// Where requests run.
+    pub workers: Handle,
+    /// Cancelled when the stop begins.
+    pub stopping: CancellationToken,
+}
+
 /// Runs accepted requests.
 pub struct Executor {
     /// For all requests that were accepted.
@@ -47,13 +60,10 @@ pub struct Executor {
     /// For those of them that run.
     places: Places,
     waiting_replies: Arc<Semaphore>,
-    /// How long a reply is tried again whose queue is missing.
-    missing_queue_timeout: Duration,
+    pool: Pool,
     gone: GoneQueues,
     transport: Arc<dyn Transport>,
     tasks: TaskTracker,
-    workers: Handle,
-    stopping: CancellationToken,
 }
 
 /// What a request needs before it may be accepted.
@@ -72,28 +82,28 @@ pub struct Job {
 }
 
 impl Executor {
-    /// A pool of `size` places whose tasks run on `workers` and are counted by `tasks`. A reply
-    /// whose queue is missing is tried again for `missing_queue_timeout`, but not once `stopping`
-    /// is cancelled.
-    pub fn new(
-        size: usize,
-        missing_queue_timeout: Duration,
-        transport: Arc<dyn Transport>,
-        tasks: TaskTracker,
-        workers: Handle,
-        stopping: CancellationToken,
-    ) -> Self {
+    /// A pool that nothing runs in yet.
+    pub fn new(pool: &Pool, transport: Arc<dyn Transport>) -> Self {
         Self {
-            accepted: Arc::new(Semaphore::new(size + WAITING_REQUESTS)),
-            places: Places::new(size),
+            accepted: Arc::new(Semaphore::new(pool.size + WAITING_REQUESTS)),
+            places: Places::new(pool.size),
             waiting_replies: Arc::new(Semaphore::new(WAITING_REPLIES)),
-            missing_queue_timeout,
+            pool: pool.clone(),
             gone: GoneQueues::default(),
             transport,
-            tasks,
-            workers,
-            stopping,
+            tasks: TaskTracker::new(),
         }
+    }
+
+    /// Requests that are under way.
+    pub fn running(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Waits until none is under way, once no more are started.
+    pub async fn finished(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 
     /// Waits until there is room for one more request.
@@ -108,7 +118,7 @@ impl Executor {
     /// Runs the request to its end, in a task of its own.
     pub fn start(self: &Arc<Self>, job: Job) {
         let executor = Arc::clone(self);
-        self.tasks.spawn_on(executor.run(job), &self.workers);
+        self.tasks.spawn_on(executor.run(job), &self.pool.workers);
     }
 
     async fn run(self: Arc<Self>, job: Job) {
@@ -162,7 +172,7 @@ impl Executor {
             invoke(resolved, &request, Delivery::Call, Some(deadline), &place).await
         };
         let answering = trace::continued(answering).instrument(span);
-        let answering = AbortOnDropHandle::new(self.tasks.spawn_on(answering, &self.workers));
+        let answering = AbortOnDropHandle::new(self.tasks.spawn_on(answering, &self.pool.workers));
         match timeout_at(deadline.into(), answering).await {
             Ok(Ok(outcome)) => Some(outcome),
             // It was cut short by the end of the process.
@@ -237,8 +247,8 @@ impl Executor {
         let to = Destination::Reply {
             queue: queue.clone(),
         };
-        let give_up = Instant::now() + self.missing_queue_timeout;
-        let deadline = Instant::now() + self.missing_queue_timeout.max(SEND_TIMEOUT);
+        let give_up = Instant::now() + self.pool.missing_queue_timeout;
+        let deadline = Instant::now() + self.pool.missing_queue_timeout.max(SEND_TIMEOUT);
         let mut permit = admission.accepted;
         let mut waiting = false;
         loop {
@@ -271,12 +281,12 @@ impl Executor {
                 self.gone.insert(queue);
             }
             let is_gone = self.gone.contains(queue);
-            if !missing || is_gone || self.stopping.is_cancelled() {
+            if !missing || is_gone || self.pool.stopping.is_cancelled() {
                 drop(permit);
                 return warn!(queue.name = queue, "Dropped a reply: {error}");
             }
             let pause = tokio::time::sleep(MISSING_QUEUE_PAUSE);
-            self.stopping.run_until_cancelled(pause).await;
+            self.pool.stopping.run_until_cancelled(pause).await;
         }
     }
 }
@@ -288,6 +298,7 @@ fn request_span(topic: &str, request: &Request) -> Span {
         rpc.method = request.method,
         message.id = request.unique_id,
         plugin.name = field::Empty,
+        plugin.generation = field::Empty,
     )
 }
 
@@ -303,7 +314,9 @@ async fn invoke(
     deadline: Option<Instant>,
     place: &Arc<Place>,
 ) -> Result<Json, Failure> {
-    Span::current().record("plugin.name", endpoint.name());
+    Span::current()
+        .record("plugin.name", endpoint.name())
+        .record("plugin.generation", endpoint.generation());
     let call = Call {
         namespace: match &request.namespace {
             Namespace::Named(name) => Some(name),

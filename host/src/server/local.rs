@@ -60,6 +60,12 @@ impl LocalServers {
         all.insert(topic, served);
     }
 
+    /// From now on, calls to this topic go to others.
+    pub fn remove(&self, topic: &str) {
+        let mut all = self.served.write().unwrap_or_else(PoisonError::into_inner);
+        all.remove(topic);
+    }
+
     /// Who serves it here, whatever its version and method.
     fn server_of(&self, message: &Message<'_>) -> Option<Served> {
         let all = self.served.read().unwrap_or_else(PoisonError::into_inner);

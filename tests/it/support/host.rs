@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::PathBuf;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -158,6 +159,21 @@ impl Setup {
     }
 }
 
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_secs(60)))
+        .build()
+        .into()
+}
+
+#[track_caller]
+fn answer(answered: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Value {
+    let mut response = answered.unwrap_or_else(|error| panic!("no answer: {error}"));
+    let text = response.body_mut().read_to_string().expect("text");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
 pub(crate) struct Host {
     process: Option<Child>,
     setup: Setup,
@@ -195,7 +211,10 @@ impl Host {
                 "the host ended: {}",
                 self.log()
             );
-            (self.ready_lines().len() >= self.setup.topics.len()).then_some(())
+            let listens = || TcpStream::connect(&self.setup.admin).is_ok();
+            let all = self.ready_lines().len() >= self.setup.topics.len();
+            // Where no topic is served, the admin listener is what there is.
+            (all && (!self.setup.topics.is_empty() || listens())).then_some(())
         });
     }
 
@@ -205,6 +224,22 @@ impl Host {
             .split_inclusive('\n')
             .filter(|line| line.ends_with('\n'));
         complete.map(|line| line.trim_end().to_owned()).collect()
+    }
+
+    /// Where it runs, with endpointd.toml and the plugin folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.setup.folder.path()
+    }
+
+    /// What the admin listener answers, whatever the status.
+    pub(crate) fn get(&self, path: &str) -> Value {
+        let request = agent().get(format!("{}{path}", self.admin_url()));
+        answer(request.call())
+    }
+
+    pub(crate) fn post(&self, path: &str) -> Value {
+        let request = agent().post(format!("{}{path}", self.admin_url()));
+        answer(request.send_empty())
     }
 
     pub(crate) fn log(&self) -> String {

@@ -1,0 +1,136 @@
+//! What operators are told of a plugin.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use humantime::format_rfc3339_seconds;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::plugin::Plugin;
+use crate::plugin::tally::{Problem, Tally};
+
+/// The state of one plugin, for whoever asks.
+#[derive(Clone)]
+pub struct Entry {
+    pub name: String,
+    /// What serves, if anything does.
+    pub current: Option<Arc<Plugin>>,
+    /// The generation that `rollback` returns to.
+    pub previous: Option<String>,
+    /// The generation in the folder; `None` if it cannot be read.
+    pub on_disk: Option<String>,
+    /// Why that is not what serves.
+    pub problem: Option<String>,
+    pub since: SystemTime,
+    pub tally: Arc<Tally>,
+}
+
+/// One line of `GET /plugins`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct PluginStatus {
+    pub name: String,
+    pub state: State,
+    /// Of plugin.toml and the Wasm file, together: the one that serves.
+    pub generation: Option<String>,
+    /// The one in the folder, which is another while it does not load, or after a rollback.
+    pub on_disk: Option<String>,
+    /// The one that `endpointd rollback` returns to.
+    pub previous: Option<String>,
+    /// When what serves began to; in RFC 3339.
+    pub since: String,
+    pub topics: Vec<String>,
+    /// As `NAMESPACE VERSION`, each with its methods.
+    pub targets: Vec<TargetStatus>,
+    pub grants: Value,
+    pub limits: Value,
+    pub live_instances: usize,
+    pub calls: u64,
+    /// Calls that the plugin answered with a failure of its own.
+    pub failures: u64,
+    pub timeouts: u64,
+    pub traps: u64,
+    pub out_of_memory: u64,
+    pub invalid_replies: u64,
+    /// Calls that found no free instance in time.
+    pub busy: u64,
+    pub last_error: Option<LastError>,
+    /// Why the generation in the folder does not serve.
+    pub problem: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    Serving,
+    /// What serves is older than what is in the folder, which does not load.
+    Outdated,
+    /// What serves is what was before, on the word of an operator.
+    RolledBack,
+    /// Nothing of it serves.
+    Failed,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct TargetStatus {
+    pub namespace: Option<String>,
+    pub version: String,
+    pub methods: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct LastError {
+    /// In RFC 3339.
+    pub at: String,
+    pub text: String,
+}
+
+impl Entry {
+    pub fn status(&self) -> PluginStatus {
+        let current = self.current.as_deref();
+        let tally = &self.tally;
+        let manifest = current.map(Plugin::manifest);
+        let targets = current.map(Plugin::targets).unwrap_or_default();
+        PluginStatus {
+            name: self.name.clone(),
+            state: match (current, &self.problem) {
+                (None, _) => State::Failed,
+                (Some(_), Some(_)) => State::Outdated,
+                (Some(current), None) => match &self.on_disk {
+                    Some(on_disk) if on_disk != current.generation() => State::RolledBack,
+                    _ => State::Serving,
+                },
+            },
+            generation: current.map(|plugin| plugin.generation().to_owned()),
+            on_disk: self.on_disk.clone(),
+            previous: self.previous.clone(),
+            since: format_rfc3339_seconds(self.since).to_string(),
+            topics: manifest
+                .map(|manifest| manifest.topics.clone())
+                .unwrap_or_default(),
+            targets: targets
+                .iter()
+                .map(|target| TargetStatus {
+                    namespace: target.namespace.clone(),
+                    version: target.version.to_string(),
+                    methods: target.methods.clone(),
+                })
+                .collect(),
+            grants: manifest.map_or(Value::Null, |manifest| json!(manifest.grants)),
+            limits: manifest.map_or(Value::Null, |manifest| json!(manifest.limits)),
+            live_instances: tally.live(),
+            calls: tally.calls(),
+            failures: tally.failures(),
+            timeouts: tally.problems(Problem::TimedOut),
+            traps: tally.problems(Problem::Trapped),
+            out_of_memory: tally.problems(Problem::OutOfMemory),
+            invalid_replies: tally.problems(Problem::InvalidReply),
+            busy: tally.problems(Problem::Busy),
+            last_error: tally.last_problem().map(|(at, text)| LastError {
+                at: format_rfc3339_seconds(at).to_string(),
+                text,
+            }),
+            problem: self.problem.clone(),
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! Plugins that come, change and go while the host runs.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::guests::{bare_module_returning, probe};
+use crate::support::host::{Host, Setup};
+use crate::support::wire::{Wire, envelope};
+use crate::support::{eventually, rabbit, unique};
+
+/// A plugin whose method `run` returns `answer`.
+fn answering(answer: &str) -> Vec<u8> {
+    bare_module_returning(&format!("{answer:?}"))
+}
+
+fn manifest(topic: &str) -> String {
+    format!("component = \"it.wasm\"\ntopics = [\"{topic}\"]\n")
+}
+
+/// Changes the plugin folder of a running host as an operator does.
+struct Plugins {
+    folder: PathBuf,
+}
+
+impl Plugins {
+    fn of(host: &Host) -> Self {
+        Self {
+            folder: host.folder().join("plugins"),
+        }
+    }
+
+    /// Copies a plugin in, the Wasm file last.
+    fn put(&self, name: &str, topic: &str, answer: &str) {
+        let folder = self.folder.join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join("plugin.toml"), manifest(topic)).expect("a file");
+        self.write(name, &answering(answer));
+    }
+
+    fn write(&self, name: &str, wasm: &[u8]) {
+        std::fs::write(self.folder.join(name).join("it.wasm"), wasm).expect("a file");
+    }
+
+    fn remove(&self, name: &str) {
+        std::fs::remove_dir_all(self.folder.join(name)).expect("removed");
+    }
+}
+
+fn run(host: &Host, topic: &str) -> Value {
+    host.call(topic, "run", json!({}))["result"].clone()
+}
+
+#[track_caller]
+fn comes_to_answer(host: &Host, topic: &str, answer: &str) {
+    eventually(answer, || (run(host, topic) == *answer).then_some(()));
+}
+
+/// What `GET /plugins` says of one.
+fn status(host: &Host, name: &str) -> Value {
+    let all = host.get("/plugins");
+    let all = all.as_array().expect("a list");
+    let found = all.iter().find(|plugin| plugin["name"] == *name);
+    found.cloned().unwrap_or(Value::Null)
+}
+
+fn start(url: &str, topic: &str, answer: &str) -> Host {
+    Setup::new(url)
+        .plugin("one", &answering(answer), topic, "")
+        .start()
+}
+
+#[test]
+fn plugins_come_change_and_go_while_the_host_runs() {
+    for url in ["memory://".to_owned(), rabbit::shared().url()] {
+        let (first, second) = (unique("first"), unique("second"));
+        let host = start(&url, &first, "one");
+        let plugins = Plugins::of(&host);
+        assert_eq!(run(&host, &first), "one");
+        plugins.put("two", &second, "two");
+        comes_to_answer(&host, &second, "two");
+        let lines = host.ready_lines();
+        assert!(lines[1].contains(&format!("topic {second} ")), "{lines:?}");
+        plugins.put("two", &second, "three");
+        comes_to_answer(&host, &second, "three");
+        host.logs("Replaced plugin `two`");
+        plugins.remove("two");
+        host.logs("Withdrew plugin `two`");
+        eventually("nobody listens", || {
+            let call = json!({"topic": second, "method": "run", "timeout_ms": 300});
+            host.call_with(call)["error"].is_string().then_some(())
+        });
+        assert_eq!(run(&host, &first), "one");
+        assert_eq!(status(&host, "two"), Value::Null);
+        assert_eq!(host.ready(), 200);
+    }
+}
+
+#[test]
+fn a_host_may_start_with_no_plugin_at_all() {
+    let topic = unique("late");
+    let host = Setup::new("memory://").start();
+    eventually("it runs", || (host.ready() == 503).then_some(()));
+    Plugins::of(&host).put("one", &topic, "one");
+    comes_to_answer(&host, &topic, "one");
+    assert_eq!(host.ready(), 200);
+}
+
+#[test]
+fn what_waits_in_the_queue_of_a_topic_that_goes_is_served_when_it_comes_back() {
+    let (topic, port) = (unique("returning"), rabbit::shared().port());
+    let host = start(&rabbit::shared().url(), &topic, "one");
+    let plugins = Plugins::of(&host);
+    plugins.remove("one");
+    host.logs("No plugin serves");
+    let no_consumer = || {
+        let queues = rabbit::shared().list(&["list_queues", "name", "consumers"]);
+        let queue = queues.iter().find(|queue| queue["name"] == *topic)?;
+        (queue["consumers"] == 0).then_some(())
+    };
+    eventually("nobody consumes", no_consumer);
+    let mut wire = Wire::connect(port);
+    for number in 0..50 {
+        let message = json!({
+            "method": "run", "args": {}, "_msg_id": number.to_string(),
+            "_reply_q": wire.reply_queue,
+        });
+        wire.publish("neutron", &topic, &envelope(&message));
+    }
+    assert!(wire.try_next(Duration::from_millis(300)).is_none());
+    plugins.put("one", &topic, "two");
+    let mut served: Vec<_> = (0..50)
+        .map(|_| {
+            let reply = wire.next_reply();
+            assert_eq!(reply["result"], "two", "{reply}");
+            reply["_msg_id"].as_str().map(str::to_owned)
+        })
+        .collect();
+    served.sort();
+    served.dedup();
+    assert_eq!(served.len(), 50);
+}
+
+#[test]
+fn a_bad_generation_changes_nothing_and_says_why() {
+    let topic = unique("bad");
+    let host = start("memory://", &topic, "good");
+    let plugins = Plugins::of(&host);
+    let before = status(&host, "one");
+    assert_eq!(before["state"], "serving");
+    assert_eq!(before["generation"], before["on_disk"]);
+    let good = answering("better");
+    for (bad, problem) in [
+        (b"no Wasm at all".to_vec(), "it.wasm"),
+        (good[..good.len() / 2].to_vec(), "it.wasm"),
+        (wat::parse_str("(module)").expect("WAT"), "it.wasm"),
+    ] {
+        plugins.write("one", &bad);
+        let now = eventually("it is seen", || {
+            let now = status(&host, "one");
+            let is_new = now["problem"].is_string() && now["state"] == "outdated";
+            is_new.then_some(now)
+        });
+        assert_eq!(now["generation"], before["generation"], "{now}");
+        assert_eq!(run(&host, &topic), "good", "{problem}");
+        host.logs("Plugin `one` was not loaded:");
+        // It recovers from each.
+        plugins.write("one", &answering("good"));
+        eventually("it is mended", || {
+            (status(&host, "one")["problem"].is_null()).then_some(())
+        });
+    }
+    std::fs::write(host.folder().join("plugins/one/plugin.toml"), "topics = 5").expect("a file");
+    eventually("it is seen", || {
+        let problem = status(&host, "one")["problem"].to_string();
+        problem.contains("plugin.toml").then_some(())
+    });
+    assert_eq!(run(&host, &topic), "good");
+}
+
+#[test]
+fn one_bad_plugin_at_the_start_keeps_no_other_from_serving() {
+    let topic = unique("beside");
+    let host = Setup::new("memory://")
+        .plugin("one", &answering("one"), &topic, "")
+        .file("plugins/bad/plugin.toml", manifest("bad").as_bytes())
+        .start();
+    assert_eq!(run(&host, &topic), "one");
+    let bad = status(&host, "bad");
+    assert_eq!(bad["state"], "failed");
+    assert!(bad["problem"].to_string().contains("it.wasm"), "{bad}");
+    // The file that was missing comes.
+    Plugins::of(&host).write("bad", &answering("mended"));
+    comes_to_answer(&host, "bad", "mended");
+}
+
+#[test]
+fn a_file_that_is_still_being_written_is_waited_for() {
+    let topic = unique("slow");
+    let host = start("memory://", &topic, "old");
+    let wasm = answering("new");
+    let path = host.folder().join("plugins/one/it.wasm");
+    for end in (0..wasm.len()).step_by(wasm.len() / 12) {
+        std::fs::write(&path, &wasm[..end]).expect("a file");
+        std::thread::sleep(Duration::from_millis(200));
+        assert_eq!(run(&host, &topic), "old");
+    }
+    std::fs::write(&path, &wasm).expect("a file");
+    comes_to_answer(&host, &topic, "new");
+    assert!(!host.log().contains("was not loaded"), "{}", host.log());
+}
+
+#[test]
+fn a_symbolic_link_that_is_swapped_is_a_change() {
+    let topic = unique("linked");
+    let host = Setup::new("memory://").start();
+    let releases = host.folder().join("releases");
+    for answer in ["v1", "v2"] {
+        let folder = releases.join(answer);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join("plugin.toml"), manifest(&topic)).expect("a file");
+        std::fs::write(folder.join("it.wasm"), answering(answer)).expect("a file");
+    }
+    let link = host.folder().join("plugins/one");
+    for answer in ["v1", "v2", "v1"] {
+        let next = host.folder().join("next");
+        std::os::unix::fs::symlink(releases.join(answer), &next).expect("a link");
+        std::fs::rename(&next, &link).expect("swapped at once");
+        comes_to_answer(&host, &topic, answer);
+    }
+}
+
+#[test]
+fn ten_plugins_that_change_at_once_all_do() {
+    let topics: Vec<_> = (0..10).map(|_| unique("many")).collect();
+    let host = Setup::new("memory://").start();
+    let plugins = Plugins::of(&host);
+    for round in ["old", "new"] {
+        for (number, topic) in topics.iter().enumerate() {
+            plugins.put(&format!("p{number}"), topic, &format!("{round} {number}"));
+        }
+        for (number, topic) in topics.iter().enumerate() {
+            comes_to_answer(&host, topic, &format!("{round} {number}"));
+        }
+    }
+}
+
+#[test]
+fn reload_does_it_now_and_tells_what_came_of_it() {
+    let topic = unique("reloaded");
+    let host = start("memory://", &topic, "old");
+    let plugins = Plugins::of(&host);
+    plugins.write("one", &answering("new"));
+    let all = host.post("/plugins/reload");
+    assert_eq!(all[0]["state"], "serving", "{all}");
+    assert_eq!(run(&host, &topic), "new");
+    plugins.write("one", b"rubbish");
+    let all = host.post("/plugins/reload");
+    assert_eq!(all[0]["state"], "outdated", "{all}");
+    // A signal does the same.
+    plugins.write("one", &answering("newer"));
+    let pid = host.id().to_string();
+    let sent = Command::new("kill").args(["-HUP", &pid]).status();
+    assert!(sent.expect("kill runs").success());
+    comes_to_answer(&host, &topic, "newer");
+}
+
+#[test]
+fn rollback_returns_to_the_generation_before_and_back() {
+    let topic = unique("rolled");
+    let host = start("memory://", &topic, "old");
+    let none = host.post("/plugins/one/rollback");
+    assert!(
+        none["error"].to_string().contains("before this one"),
+        "{none}"
+    );
+    let unknown = host.post("/plugins/other/rollback");
+    assert_eq!(unknown["error"], "there is no plugin `other`");
+    let plugins = Plugins::of(&host);
+    plugins.write("one", &answering("new"));
+    host.post("/plugins/reload");
+    assert_eq!(run(&host, &topic), "new");
+    let back = host.post("/plugins/one/rollback");
+    assert_eq!(back["state"], "rolled-back", "{back}");
+    assert_eq!(run(&host, &topic), "old");
+    // Nothing changes that by itself, nor does a reload.
+    host.post("/plugins/reload");
+    assert_eq!(run(&host, &topic), "old");
+    host.post("/plugins/one/rollback");
+    assert_eq!(run(&host, &topic), "new");
+    host.post("/plugins/one/rollback");
+    plugins.write("one", &answering("newest"));
+    comes_to_answer(&host, &topic, "newest");
+}
+
+#[test]
+fn lines_about_a_request_carry_the_generation_that_answers_it() {
+    let topic = unique("logged");
+    let host = Setup::new("memory://").probe(&topic).start();
+    host.result(&topic, "log", json!({"line": "I was here"}));
+    let generation = status(&host, "probe")["generation"].clone();
+    let generation = generation.as_str().expect("text");
+    let line = host.logs("I was here");
+    assert!(
+        line.contains(&format!("plugin.generation=\"{generation}\"")),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_gain_of_imports_and_grants_is_logged() {
+    let topic = unique("gaining");
+    let host = Setup::new("memory://")
+        .tables("[keyvalue.probe]\nbackend = \"memory\"")
+        .plugin("one", &answering("one"), &topic, "")
+        .start();
+    let more = format!("{}{}", manifest(&topic), crate::support::host::PROBE_GRANTS);
+    let plugins = Plugins::of(&host);
+    std::fs::write(host.folder().join("plugins/one/plugin.toml"), more).expect("a file");
+    plugins.write("one", &probe());
+    host.post("/plugins/reload");
+    host.logs("The new generation of `one` has the import endpointd:rpc/client@");
+    host.logs("The new generation of `one` has the grant client = [\"fanout:*\"]");
+}
+
+/// Resident memory in KiB.
+fn resident(host: &Host) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", host.id())).expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let digits = line.expect("a line").split_whitespace().nth(1);
+    digits.expect("a number").parse().expect("a number")
+}
+
+#[test]
+fn a_thousand_swaps_under_load_lose_no_call_and_no_memory() {
+    let topic = unique("swapped");
+    let host = start(&rabbit::shared().url(), &topic, "blue");
+    Plugins::of(&host).write("one", &answering("green"));
+    host.post("/plugins/reload");
+    let done = AtomicBool::new(false);
+    let (mut blue, mut green, mut early) = (0, 0, 0);
+    std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..64)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut answers = Vec::new();
+                    while !done.load(Ordering::SeqCst) {
+                        answers.push(host.call(&topic, "run", json!({})));
+                    }
+                    answers
+                })
+            })
+            .collect();
+        for swap in 0..1000 {
+            let swapped = host.post("/plugins/one/rollback");
+            assert_eq!(swapped["name"], "one", "{swapped}");
+            if swap == 200 {
+                early = resident(&host);
+            }
+        }
+        done.store(true, Ordering::SeqCst);
+        for answer in callers
+            .into_iter()
+            .flat_map(|caller| caller.join().expect("no panic"))
+        {
+            match answer["result"].as_str() {
+                Some("blue") => blue += 1,
+                Some("green") => green += 1,
+                _ => panic!("{answer}"),
+            }
+        }
+    });
+    let late = resident(&host);
+    assert!(blue > 0 && green > 0, "{blue} and {green}");
+    assert!(late < early + early / 5, "{early} KiB, and then {late} KiB");
+}
+
+#[test]
+fn generations_that_were_replaced_are_freed() {
+    let topic = unique("freed");
+    let host = start("memory://", &topic, "0");
+    let plugins = Plugins::of(&host);
+    let mut early = 0;
+    for round in 1..=60 {
+        plugins.write("one", &answering(&format!("{round} {}", "x".repeat(1000))));
+        host.post("/plugins/reload");
+        if round == 20 {
+            early = resident(&host);
+        }
+    }
+    let late = resident(&host);
+    assert!(late < early + early / 5, "{early} KiB, and then {late} KiB");
+}
