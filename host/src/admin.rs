@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::header::HOST;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode};
@@ -34,6 +34,8 @@ use crate::client::{ClientError, RpcClient, Target};
 use crate::protocol::json;
 use crate::transport::{Transport, TransportError};
 
+/// What RabbitMQ takes by default, and the quoting of it.
+const LARGEST_BODY: usize = 192 * 1024 * 1024;
 const NOT_LOCAL: &str = "ask by an address of this machine";
 
 /// What the routes need.
@@ -131,6 +133,7 @@ impl Admin {
             .route("/ready", get(ready))
             .route("/plugins", get(plugins))
             .merge(orders)
+            .layer(DefaultBodyLimit::max(LARGEST_BODY))
             .with_state(self)
     }
 }
@@ -317,7 +320,9 @@ pub fn outcome_of(sent: Result<Box<RawValue>, ClientError>) -> (StatusCode, Outc
                 ClientError::TimedOut { after, .. } => {
                     format!("no reply within {} s", after.as_secs_f64())
                 }
-                ClientError::Closed => "the host is stopping".to_owned(),
+                ClientError::Closed => {
+                    "the host stopped before there was a reply: the method may have run".to_owned()
+                }
                 _ => error.to_string(),
             };
             (status, Outcome::Error(text))
@@ -330,7 +335,7 @@ fn status_of(error: &ClientError) -> StatusCode {
         ClientError::TimedOut { .. } | ClientError::NotSent(TransportError::TimedOut) => {
             StatusCode::GATEWAY_TIMEOUT
         }
-        ClientError::Undeliverable(_) => StatusCode::NOT_FOUND,
+        ClientError::Undeliverable { .. } => StatusCode::NOT_FOUND,
         ClientError::InvalidTarget(_)
         | ClientError::InvalidVersion(_)
         | ClientError::VersionCap { .. }

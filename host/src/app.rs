@@ -145,8 +145,8 @@ impl App {
                     served = with_ping(&by_topic.borrow_and_update(), ping);
                     starting.extend(topics.apply(served.clone()));
                 }
-                Some(Ok(started)) = starting.next() => match started {
-                    Ok(target) => {
+                Some(Ok((target, started))) = starting.next() => match started {
+                    Ok(()) => {
                         let endpoints = served.get(&target.topic);
                         lines.extend(endpoints.map(|them| ready_line(&target, them, &self.url)));
                         if *phase.borrow() == Phase::Serving {
@@ -154,8 +154,10 @@ impl App {
                         }
                     }
                     Err(error) if *phase.borrow() == Phase::Starting => return Err(error.into()),
-                    // It was logged, and is tried again.
-                    Err(_) => {}
+                    Err(error) => {
+                        let topic = target.topic;
+                        warn!("Cannot serve `{topic}` yet: {error}; trying again");
+                    }
                 },
             }
         }

@@ -94,10 +94,12 @@ pub enum ClientError {
     /// It was sent, and there was no reply in time: it may have been served or not.
     #[error("Timed out waiting for a reply to message ID {message_id}")]
     TimedOut { message_id: String, after: Duration },
-    /// No queue takes it; holds the routing key. Only where messages are sent
-    /// [at least once](RpcClient::at_least_once).
-    #[error("no server listens to `{0}`")]
-    Undeliverable(String),
+    /// No queue takes it. Only where messages are sent [at least once](RpcClient::at_least_once).
+    #[error("no server listens to `{routing_key}` in the exchange `{exchange}`")]
+    Undeliverable {
+        routing_key: String,
+        exchange: String,
+    },
     /// The broker did not take it, in time or at all.
     #[error("{0}")]
     NotSent(TransportError),
@@ -132,7 +134,7 @@ impl ClientError {
         match self {
             Self::Remote(failure) => &failure.class,
             Self::TimedOut { .. } => "no reply in time",
-            Self::Undeliverable(_) => "no server listens there",
+            Self::Undeliverable { .. } => "no server listens there",
             _ => "not sent",
         }
     }
@@ -141,7 +143,6 @@ impl ClientError {
 impl From<TransportError> for ClientError {
     fn from(error: TransportError) -> Self {
         match error {
-            TransportError::Undeliverable(queue) => Self::Undeliverable(queue),
             TransportError::Closed => Self::Closed,
             other => Self::NotSent(other),
         }
@@ -158,6 +159,10 @@ impl RpcClient {
     pub fn connect(url: &str, target: Target) -> Result<Self, InvalidUrl> {
         let invalid = |error: &dyn std::fmt::Display| InvalidUrl(error.to_string());
         let url: TransportUrl = url.parse().map_err(|error| invalid(&error))?;
+        if url == TransportUrl::Memory {
+            let problem = "`memory://` reaches nobody but the host that has it: name a broker";
+            return Err(invalid(&problem));
+        }
         let mut options = options::Config::default();
         if let TransportUrl::Rabbit(url) = &url {
             let texts = url.options.iter().map(|(name, text)| (&**name, &**text));
@@ -544,7 +549,16 @@ impl<'a> Message<'a> {
             retries: self.client.retries,
             deadline: self.deadline,
         };
-        Ok(self.client.wire.transport.send(&to, message).await?)
+        let sent = self.client.wire.transport.send(&to, message).await;
+        sent.map_err(|error| match (error, to) {
+            (TransportError::Undeliverable(routing_key), Destination::Topic { exchange, .. }) => {
+                ClientError::Undeliverable {
+                    routing_key,
+                    exchange,
+                }
+            }
+            (error, _) => error.into(),
+        })
     }
 }
 

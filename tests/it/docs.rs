@@ -16,12 +16,9 @@ fn tables() -> Vec<(&'static str, String)> {
     vec![
         ("endpointd.toml", rows(&config)),
         ("[admin]", of(&config, "AdminConfig")),
-        (
-            "[tracing]",
-            rows(&schema_of::<endpointd::telemetry::trace::Config>()),
-        ),
+        ("[tracing]", of(&config, "TracingConfig")),
         ("[keyvalue.NAME]", of(&config, "BucketConfig")),
-        ("[rabbit]", of(&config, "Config")),
+        ("[rabbit]", of(&config, "RabbitConfig")),
         ("plugin.toml", rows(&manifest)),
         ("[lifecycle]", of(&manifest, "Lifecycle")),
         ("[limits]", of(&manifest, "Limits")),
@@ -71,6 +68,14 @@ fn rows(schema: &Value) -> String {
 #[track_caller]
 fn filled(mut page: String) -> String {
     for (name, rows) in tables() {
+        // Each by a key that no other table has.
+        let own = match name {
+            "[rabbit]" => "amqp_durable_queues",
+            "[tracing]" => "tracing_enabled",
+            "[limits]" => "timeout_ms",
+            _ => "",
+        };
+        assert!(rows.contains(own), "{name} has no {own}");
         let (begin, end) = (format!("<!-- {name} -->\n"), "<!-- end -->");
         let start = page
             .find(&begin)

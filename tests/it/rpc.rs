@@ -213,13 +213,19 @@ fn a_plugin_casts_and_fans_out(served: &Served) {
 
 fn nobody_listens_elsewhere(served: &Served) {
     let answer = served.host.call("no-such-topic", "echo", json!({}));
-    assert_eq!(answer["error"], "no server listens to `no-such-topic`");
+    assert_eq!(
+        answer["error"],
+        "no server listens to `no-such-topic` in the exchange `neutron`"
+    );
     let answer = served.host.call_with(json!({
         "topic": served.topic, "method": "which", "server": "nobody",
     }));
     assert_eq!(
         answer["error"],
-        format!("no server listens to `{}.nobody`", served.topic)
+        format!(
+            "no server listens to `{}.nobody` in the exchange `neutron`",
+            served.topic
+        )
     );
 }
 

@@ -1,5 +1,6 @@
 //! Calls the plugin `greeter`: many calls at once, typed results, and what can go wrong.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use endpointd::client::{ClientError, RpcClient, Target};
@@ -21,7 +22,17 @@ struct Greeted {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> ExitCode {
+    match greet().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("caller: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn greet() -> Result<(), Box<dyn std::error::Error>> {
     let mut words = std::env::args().skip(1);
     let url = words.next().ok_or("usage: caller TRANSPORT_URL NAME...")?;
     let names: Vec<String> = words.collect();
@@ -47,7 +58,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             Err(ClientError::Remote(failure)) if failure.class == "ValueError" => {
                 println!("refused: {}", failure.message);
             }
-            Err(ClientError::Undeliverable(_)) => return Err("no greeter is listening".into()),
+            Err(ClientError::Undeliverable { .. }) => return Err("no greeter is listening".into()),
             Err(other) => return Err(other.into()),
         }
     }

@@ -7,11 +7,13 @@ use clap_complete::Shell;
 
 /// Print a script that makes a shell complete commands and flags.
 #[derive(Debug, Args)]
-#[command(after_help = "To have it in every new shell:
+#[command(
+    after_help = "To have it in every new shell (`mkdir -p` the folder first):
   bash        endpointd completions bash > ~/.local/share/bash-completion/completions/endpointd
   zsh         endpointd completions zsh > ~/.zfunc/_endpointd, with `fpath+=~/.zfunc` before compinit
   fish        endpointd completions fish > ~/.config/fish/completions/endpointd.fish
-  powershell  endpointd completions powershell >> $PROFILE")]
+  powershell  endpointd completions powershell >> $PROFILE"
+)]
 pub struct Completions {
     shell: Shell,
 }

@@ -24,7 +24,8 @@ pub struct Message {
     /// The method
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     method: String,
-    /// The arguments: each value is JSON where it parses as JSON, and text otherwise
+    /// The arguments: each value is JSON where it parses as JSON, and text otherwise; the text 5 is
+    /// 'key="5"'
     #[arg(value_name = "KEY=VALUE")]
     args: Vec<String>,
     /// All arguments as one JSON object; `-` reads it from standard input
@@ -34,20 +35,25 @@ pub struct Message {
     #[arg(long, value_name = "JSON")]
     context: Option<String>,
     /// The namespace asked for [default: the null namespace]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     namespace: Option<String>,
-    /// The version asked for [default: what oslo.messaging takes for 1.0]
-    #[arg(long = "version", value_name = "MAJOR.MINOR")]
+    /// The version asked for, which any server of the same major and this or a later minor version
+    /// answers [default: none, which means 1.0]
+    #[arg(
+        long = "version",
+        value_name = "MAJOR.MINOR",
+        allow_hyphen_values = true
+    )]
     rpc_version: Option<String>,
     /// One server of the topic instead of any
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", value_parser = NonEmptyStringValueParser::new())]
     server: Option<String>,
     /// The exchange [default: `control_exchange` of the configuration, or of the host that is asked]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     exchange: Option<String>,
     /// How long it may take, such as 5, 5s or 500ms [default: `rpc_response_timeout_s` of the
     /// configuration, which is 60 s if that does not say]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
     /// Print the whole outcome as one JSON document, failures too
     #[arg(long)]
@@ -110,6 +116,7 @@ fn object(text: &str, flag: &str) -> anyhow::Result<Json> {
             let mut input = String::new();
             let reading = std::io::stdin().read_to_string(&mut input);
             reading.context("cannot read standard input")?;
+            anyhow::ensure!(!input.trim().is_empty(), "{flag}: standard input was empty");
             input
         }
         text => text.to_owned(),

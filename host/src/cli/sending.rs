@@ -9,6 +9,7 @@ use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::exit_code;
@@ -19,8 +20,8 @@ use crate::admin::{Outcome, SendRequest};
 /// How often.
 #[derive(Debug, Args)]
 pub struct Watch {
-    /// Repeat, each time so long after the last, until Ctrl-C or --count
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    /// Repeat until Ctrl-C or --count, beginning so long after the last one began, or when it ended
+    #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
     watch: Option<Duration>,
     /// End after so many times
     #[arg(long, value_name = "N", requires = "watch", value_parser = clap::value_parser!(u64).range(1..))]
@@ -137,6 +138,15 @@ fn one_line(json: &str) -> Cow<'_, str> {
     Cow::Owned(line)
 }
 
+/// Ctrl-C, or SIGTERM.
+async fn interruption() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
 async fn once(
     sender: &Sender,
     kind: Kind,
@@ -161,7 +171,7 @@ async fn repeat(
 ) -> io::Result<()> {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut interrupted = std::pin::pin!(interruption());
     while count.is_none_or(|count| tally.sent < count) {
         let once = async {
             ticks.tick().await;
@@ -173,6 +183,10 @@ async fn repeat(
             sent = once => sent,
             interrupted = &mut interrupted => {
                 interrupted?;
+                if tally.sent == 0 {
+                    // Nothing was learned: that is no success.
+                    tally.code = exit_code::ERROR;
+                }
                 break;
             }
         };
@@ -181,7 +195,7 @@ async fn repeat(
             return report(&outcome, as_json, kind);
         }
         tally.add(code, took);
-        report_one(tally, &outcome, took, as_json, kind)?;
+        report_one(tally, code, &outcome, took, as_json, kind)?;
     }
     say(&tally.summary())
 }
@@ -190,6 +204,7 @@ async fn repeat(
 /// terminal.
 fn report_one(
     tally: &Tally,
+    code: u8,
     outcome: &Outcome,
     took: Duration,
     as_json: bool,
@@ -200,6 +215,7 @@ fn report_one(
         let timed = Timed {
             outcome,
             number,
+            code,
             took_ms: milliseconds(took),
         };
         return print(&serde_json::to_string(&timed)?);
@@ -233,6 +249,8 @@ struct Timed<'a> {
     #[serde(flatten)]
     outcome: &'a Outcome,
     number: u64,
+    /// The exit code that it alone would have given.
+    code: u8,
     took_ms: f64,
 }
 
@@ -254,6 +272,7 @@ impl Tally {
         if code != 0 {
             self.failed += 1;
             self.code = code;
+            return;
         }
         self.shortest = Some(self.shortest.map_or(took, |shortest| shortest.min(took)));
         self.longest = self.longest.max(took);
@@ -262,14 +281,19 @@ impl Tally {
 
     fn summary(&self) -> String {
         let well = self.sent - self.failed;
-        let mean = self.all.div_f64(self.sent.max(1) as f64);
+        let times = match self.sent {
+            1 => "once".to_owned(),
+            sent => format!("{sent} times"),
+        };
+        let counts = format!("{times}: {well} well, {} failed", self.failed);
+        let Some(shortest) = self.shortest else {
+            return counts;
+        };
         format!(
-            "{} times: {well} well, {} failed; {:.1} ms at least, {:.1} ms on average, {:.1} ms at \
+            "{counts}; those that went well took {:.1} ms at least, {:.1} ms on average, {:.1} ms at \
              most",
-            self.sent,
-            self.failed,
-            milliseconds(self.shortest.unwrap_or_default()),
-            milliseconds(mean),
+            milliseconds(shortest),
+            milliseconds(self.all.div_f64(well as f64)),
             milliseconds(self.longest),
         )
     }

@@ -56,7 +56,7 @@ fn for_guests(error: ClientError) -> OutboundError {
     match error {
         ClientError::Remote(failure) => OutboundError::Remote(failure),
         ClientError::TimedOut { .. } => OutboundError::TimedOut,
-        ClientError::Undeliverable(_) => OutboundError::Unroutable,
+        ClientError::Undeliverable { .. } => OutboundError::Unroutable,
         ClientError::NotSent(TransportError::Refused(problem)) => {
             warn!("What a plugin sent was refused: {problem}");
             OutboundError::Invalid("the broker does not allow it".to_owned())

@@ -41,8 +41,8 @@ struct Serving {
     stop: CancellationToken,
 }
 
-/// Tells how the start of a server went; the server goes on trying, whatever it is.
-pub type Started = oneshot::Receiver<Result<ServerTarget, TransportError>>;
+/// Tells how the first attempt went to serve a target. What fails is tried again.
+pub type Started = oneshot::Receiver<(ServerTarget, Result<(), TransportError>)>;
 
 impl Topics {
     /// No topic is served yet. All will be under the exchange and the server's name of `target`,
@@ -133,25 +133,28 @@ async fn serve(
     endpoints: watch::Receiver<Endpoints>,
     executor: Arc<Executor>,
     stop: CancellationToken,
-    report: oneshot::Sender<Result<ServerTarget, TransportError>>,
+    report: oneshot::Sender<(ServerTarget, Result<(), TransportError>)>,
 ) {
     let listening = async {
         let mut report = Some(report);
         loop {
-            let outcome = transport.listen(&target).await;
-            let report = report.take();
-            match outcome {
-                Ok(listener) => {
-                    let _ = report.map(|report| report.send(Ok(target.clone())));
-                    return listener;
-                }
-                Err(error) => {
+            let (listener, outcome) = match transport.listen(&target).await {
+                Ok(listener) => (Some(listener), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            match (report.take(), outcome) {
+                // Whoever gets it says it.
+                (Some(report), outcome) => drop(report.send((target.clone(), outcome))),
+                (None, Err(error)) => {
                     let topic = &target.topic;
-                    warn!(target.topic = %topic, "Cannot serve `{topic}`: {error}");
-                    let _ = report.map(|report| report.send(Err(error)));
-                    sleep(REFUSED_PAUSE).await;
+                    warn!(target.topic = %topic, "Still cannot serve `{topic}`: {error}");
                 }
+                (None, Ok(())) => {}
             }
+            if let Some(listener) = listener {
+                return listener;
+            }
+            sleep(REFUSED_PAUSE).await;
         }
     };
     let Some(listener) = stop.run_until_cancelled(listening).await else {

@@ -22,6 +22,7 @@ use uuid::Uuid;
 /// The `[tracing]` table of endpointd.toml: oslo's options of `[oslo_messaging_tracing]`.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "TracingConfig")]
 pub struct Config {
     /// Send a span for each request to an OpenTelemetry collector, as a part of the caller's trace.
     pub tracing_enabled: bool,

@@ -306,13 +306,13 @@ fn c76_what_no_queue_takes_is_an_error_or_is_lost_as_was_asked() {
     let caller = Caller::connect(&rabbit::shared().url());
     let topic = unique("nobody");
     let sure = caller.of(&topic).at_least_once(true);
-    let expected = format!("no server listens to `{topic}`");
+    let expected = format!("no server listens to `{topic}` in the exchange `neutron`");
     for outcome in [
         caller.call(&sure, "m", json!({})).map(drop),
         caller.cast(&sure, "m", json!({})),
     ] {
         let error = outcome.expect_err("nobody has it");
-        assert!(matches!(error, ClientError::Undeliverable(_)));
+        assert!(matches!(error, ClientError::Undeliverable { .. }));
         assert_eq!(error.to_string(), expected);
     }
     let unsure = sure
@@ -435,7 +435,7 @@ fn c76_each_of_hundreds_is_told_what_became_of_its_own_message() {
         match number % 2 == 0 || number % 5 == 0 {
             true => assert_eq!(outcome.expect("its own"), number),
             false => assert!(
-                matches!(outcome, Err(ClientError::Undeliverable(_))),
+                matches!(outcome, Err(ClientError::Undeliverable { .. })),
                 "{number}: {outcome:?}"
             ),
         }

@@ -15,6 +15,7 @@ use crate::protocol::compression::Codec;
 /// The `[rabbit]` table of endpointd.toml, also set by the query of `transport_url`.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "RabbitConfig")]
 pub struct Config {
     /// Exchange and topic queues survive a restart of the broker.
     pub amqp_durable_queues: bool,
