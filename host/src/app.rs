@@ -26,6 +26,7 @@ use crate::keyvalue::file::FileBucket;
 use crate::keyvalue::memory::MemoryBucket;
 use crate::keyvalue::{Backend, Buckets, KeyValue};
 use crate::plugin::PluginLoader;
+use crate::plugin::cache::Cache;
 use crate::plugin::engine::PluginEngine;
 use crate::protocol::target::ServerTarget;
 use crate::server::executor::Pool;
@@ -35,6 +36,8 @@ use crate::transport::Transport;
 use crate::transport::open::open;
 use crate::transport::url::TransportUrl;
 
+/// Where compiled code is kept, below `data_dir`.
+const COMPILED_FOLDER: &str = "compiled";
 /// Orders of operators that may wait to be obeyed.
 const COMMANDS: usize = 16;
 
@@ -78,7 +81,8 @@ impl App {
         let engine = PluginEngine::new()
             .map_err(|error| anyhow::anyhow!("cannot set up WebAssembly: {error:#}"))?;
         let buckets = open_buckets(&config)?;
-        let loader = PluginLoader::new(engine, buckets, Some(local.clone()))
+        let cache = Cache::open(&config.data_dir.join(COMPILED_FOLDER));
+        let loader = PluginLoader::new(engine, cache, buckets, Some(local.clone()))
             .map_err(|error| anyhow::anyhow!("cannot set up the plugins' imports: {error:#}"))?;
         let catalog = Catalog::open(&config.plugin_dir, loader).await?;
         let admin = bind_admin(&config).await?;

@@ -45,7 +45,7 @@ pub struct Config {
     pub host: String,
     /// The folder of plugins.
     pub plugin_dir: PathBuf,
-    /// Where buckets of the `file` backend are kept.
+    /// Where compiled code and the buckets of the `file` backend are kept.
     pub data_dir: PathBuf,
     /// Requests of one topic that are answered at the same time; the rest stays with the broker.
     pub executor_pool_size: usize,

@@ -13,7 +13,7 @@
 //! - [`client`], [`admin`]: calling others, and being asked
 //! - [`config`], [`app`], [`cli`]: everything put together
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 #[cfg(feature = "host")]
 pub mod admin;

@@ -1,6 +1,8 @@
 //! A plugin: a component and its manifest, which answers requests in sandboxed instances.
 
 pub mod artifact;
+pub mod breaker;
+pub mod cache;
 pub mod engine;
 pub mod instance;
 pub mod manifest;
@@ -18,6 +20,8 @@ use wasmtime::component::{Component, Linker};
 use wasmtime_wasi_config::WasiConfigVariables;
 
 use self::artifact::{Artifact, ArtifactError, hexadecimal};
+use self::breaker::{Breaker, Pass};
+use self::cache::Cache;
 use self::engine::PluginEngine;
 use self::instance::GuestError;
 use self::manifest::{Access, Manifest};
@@ -47,6 +51,7 @@ const MAX_NAME_BYTES: usize = 255;
 pub struct PluginLoader {
     engine: Arc<PluginEngine>,
     linker: Linker<HostState>,
+    cache: Cache,
     buckets: Buckets,
     outbound: Option<Arc<dyn Outbound>>,
     host_started: SystemTime,
@@ -84,9 +89,11 @@ pub enum LoadError {
 }
 
 impl PluginLoader {
-    /// Plugins get `buckets` and send through `outbound`, as they are granted it.
+    /// Plugins get `buckets` and send through `outbound`, as they are granted it. What is compiled
+    /// is kept in `cache`.
     pub fn new(
         engine: PluginEngine,
+        cache: Cache,
         buckets: Buckets,
         outbound: Option<Arc<dyn Outbound>>,
     ) -> wasmtime::Result<Self> {
@@ -95,6 +102,7 @@ impl PluginLoader {
         Ok(Self {
             engine: Arc::new(engine),
             linker,
+            cache,
             buckets,
             outbound,
             host_started: SystemTime::now(),
@@ -119,6 +127,7 @@ impl PluginLoader {
             concurrency: Places::new(manifest.limits.concurrency.into()),
             generation,
             tally,
+            breaker: Breaker::default(),
             imports,
             host_started: self.host_started,
             engine: Arc::clone(&self.engine),
@@ -163,11 +172,20 @@ impl PluginLoader {
         })
     }
 
-    /// In a thread of its own: it may take seconds.
+    /// In a thread of its own: it may take seconds, if it was not compiled before.
     async fn compile(&self, artifact: &Artifact) -> Result<Component, LoadError> {
-        let engine = self.engine.engine().clone();
-        let bytes = Arc::clone(&artifact.component);
-        let compiling = spawn_blocking(move || Component::new(&engine, &bytes));
+        let (engine, cache) = (self.engine.engine().clone(), self.cache.clone());
+        let artifact = artifact.clone();
+        let compiling = spawn_blocking(move || {
+            if let Some(component) = cache.load(&engine, &artifact) {
+                debug!("Took the compiled code from the cache");
+                return Ok(component);
+            }
+            debug!("Compiling");
+            let component = Component::new(&engine, &artifact.component)?;
+            cache.store(&engine, &artifact, &component);
+            Ok(component)
+        });
         let compiled = compiling.await.map_err(wasmtime::Error::from).flatten();
         compiled.map_err(|error| LoadError::Compile(format!("{error:#}")))
     }
@@ -246,6 +264,7 @@ struct Parts {
     name: Arc<str>,
     generation: String,
     tally: Arc<Tally>,
+    breaker: Breaker,
     manifest: Manifest,
     imports: Vec<String>,
     granted: Granted,
@@ -271,6 +290,11 @@ impl Plugin {
 
     pub fn targets(&self) -> &[EndpointTarget] {
         &self.targets
+    }
+
+    /// How long it is still given a rest, if it is.
+    pub fn resting(&self) -> Option<Duration> {
+        self.parts.breaker.resting(Instant::now())
     }
 
     /// What its component imports.
@@ -331,6 +355,10 @@ impl Parts {
 
     async fn answer(&self, call: Call<'_>) -> Result<Json, Failure> {
         let limits = &self.manifest.limits;
+        let pass = match self.breaker.admit(Instant::now()) {
+            Ok(pass) => pass,
+            Err(left) => return Err(self.resting(left)),
+        };
         let deadline = call.deadline;
         let waiting = async {
             let place = self.concurrency.take(call.depth).await;
@@ -381,8 +409,13 @@ impl Parts {
         let places = vec![call.place, Arc::new(place)];
         let state = self.state(info, self.outbound.clone(), places);
         match instance::dispatch(&self.pre, state, limit, &request).await {
-            Ok(Ok(result)) => self.result(result),
-            Ok(Err(failure)) => self.guest_failure(failure),
+            Ok(answer) => {
+                self.breaker.answered();
+                match answer {
+                    Ok(result) => self.result(result),
+                    Err(failure) => self.guest_failure(failure),
+                }
+            }
             Err(error) => {
                 let problem = match error {
                     GuestError::TimedOut(_) if limit < limits.timeout() => {
@@ -399,6 +432,10 @@ impl Parts {
                     GuestError::OutOfMemory(_) => Problem::OutOfMemory,
                     GuestError::Trapped(_) => Problem::Trapped,
                 };
+                // It may be others that it waits for in vain.
+                if kind != Problem::TimedOut {
+                    self.count_against_it(pass);
+                }
                 Err(self.failure(kind, &problem))
             }
         }
@@ -446,6 +483,25 @@ impl Parts {
     fn invalid_reply(&self, problem: &str) -> Failure {
         warn!("Plugin `{}`: {problem}", self.name);
         self.failure(Problem::InvalidReply, problem)
+    }
+
+    /// What is said of a trap, and what it leads to.
+    fn count_against_it(&self, pass: Pass) {
+        if let Some(rest) = self.breaker.trapped(pass, Instant::now()) {
+            warn!(
+                "Plugin `{}` is given a rest of {} s: it traps again and again",
+                self.name,
+                rest.as_secs()
+            );
+        }
+    }
+
+    fn resting(&self, left: Duration) -> Failure {
+        let problem = format!(
+            "it trapped again and again, and is tried again in {:.1} s",
+            left.as_secs_f64()
+        );
+        self.failure(Problem::Resting, &problem)
     }
 
     fn failure(&self, kind: Problem, problem: &str) -> Failure {

@@ -1,13 +1,15 @@
 //! Plugins that come, change and go while the host runs.
 
-use std::path::PathBuf;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::guests::{bare_module_returning, probe};
+use crate::support::guests::{bare_module, bare_module_returning, probe};
 use crate::support::host::{Host, Setup};
 use crate::support::wire::{Wire, envelope};
 use crate::support::{eventually, rabbit, unique};
@@ -341,6 +343,7 @@ fn a_thousand_swaps_under_load_lose_no_call_and_no_memory() {
     Plugins::of(&host).write("one", &answering("green"));
     host.post("/plugins/reload");
     let done = AtomicBool::new(false);
+    let answered = AtomicUsize::new(0);
     let (mut blue, mut green, mut early) = (0, 0, 0);
     std::thread::scope(|scope| {
         let callers: Vec<_> = (0..64)
@@ -349,23 +352,28 @@ fn a_thousand_swaps_under_load_lose_no_call_and_no_memory() {
                     let mut answers = Vec::new();
                     while !done.load(Ordering::SeqCst) {
                         answers.push(host.call(&topic, "run", json!({})));
+                        answered.fetch_add(1, Ordering::SeqCst);
                     }
                     answers
                 })
             })
             .collect();
-        for swap in 0..1000 {
+        for swap in 1..=1000 {
             let swapped = host.post("/plugins/one/rollback");
             assert_eq!(swapped["name"], "one", "{swapped}");
+            // Each of them has calls around it.
+            eventually("calls are answered", || {
+                (answered.load(Ordering::SeqCst) >= 2 * swap).then_some(())
+            });
             if swap == 200 {
                 early = resident(&host);
             }
         }
         done.store(true, Ordering::SeqCst);
-        for answer in callers
+        let answers = callers
             .into_iter()
-            .flat_map(|caller| caller.join().expect("no panic"))
-        {
+            .flat_map(|caller| caller.join().expect("no panic"));
+        for answer in answers {
             match answer["result"].as_str() {
                 Some("blue") => blue += 1,
                 Some("green") => green += 1,
@@ -374,7 +382,7 @@ fn a_thousand_swaps_under_load_lose_no_call_and_no_memory() {
         }
     });
     let late = resident(&host);
-    assert!(blue > 0 && green > 0, "{blue} and {green}");
+    assert!(blue > 100 && green > 100, "{blue} and {green}");
     assert!(late < early + early / 5, "{early} KiB, and then {late} KiB");
 }
 
@@ -393,4 +401,127 @@ fn generations_that_were_replaced_are_freed() {
     }
     let late = resident(&host);
     assert!(late < early + early / 5, "{early} KiB, and then {late} KiB");
+}
+
+/// The only file of compiled code that the host has.
+fn compiled(host: &Host) -> PathBuf {
+    let folder = host.folder().join("data/compiled");
+    let entries = std::fs::read_dir(&folder).expect("the folder");
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("a file").path()).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    files.pop().expect("one")
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).expect("there").permissions().mode() & 0o777
+}
+
+#[test]
+fn compiled_code_is_kept_and_taken_again_only_if_it_can_be_trusted() {
+    let topic = unique("compiled");
+    let mut host = Setup::new("memory://")
+        .settings("log = \"info,endpointd::plugin=debug\"")
+        .plugin("one", &answering("one"), &topic, "")
+        .start();
+    let file = compiled(&host);
+    assert_eq!(mode(&file), 0o600);
+    assert_eq!(mode(file.parent().expect("a folder")), 0o700);
+    let mut restart = |tamper: &dyn Fn()| {
+        host.terminate();
+        host.wait();
+        tamper();
+        let before = host.log().len();
+        host.start();
+        assert_eq!(run(&host, &topic), "one");
+        host.log()[before..].to_owned()
+    };
+    let log = restart(&|| {});
+    assert!(
+        log.contains("Took the compiled code from the cache"),
+        "{log}"
+    );
+
+    let flip = || {
+        let mut bytes = std::fs::read(&file).expect("a file");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&file, bytes).expect("written");
+    };
+    let rename = || {
+        // As if it were what was compiled of another component.
+        let other = file.with_file_name("0".repeat(64));
+        std::fs::rename(&file, &other).expect("renamed");
+        let mut bytes = std::fs::read(&other).expect("a file");
+        bytes.truncate(10);
+        std::fs::write(&file, bytes).expect("written");
+        std::fs::remove_file(&other).expect("removed");
+    };
+    let open_up = || {
+        let everybody = Permissions::from_mode(0o666);
+        std::fs::set_permissions(&file, everybody).expect("set");
+    };
+    let link = || {
+        let elsewhere = file.with_file_name("elsewhere");
+        std::fs::rename(&file, &elsewhere).expect("renamed");
+        std::os::unix::fs::symlink(&elsewhere, &file).expect("linked");
+    };
+    let tampering: [(&dyn Fn(), &str); 4] = [
+        (&flip, "it is not as it was written"),
+        (&rename, "it is not as it was written"),
+        (&open_up, "others may write to it"),
+        (&link, "it is a symbolic link"),
+    ];
+    for (tamper, reason) in tampering {
+        let log = restart(tamper);
+        assert!(log.contains(reason), "{log}");
+        assert!(log.contains("Compiling"), "{log}");
+        // It was made anew.
+        let log = restart(&|| {});
+        assert!(
+            log.contains("Took the compiled code from the cache"),
+            "{log}"
+        );
+    }
+
+    let log = restart(&|| {
+        let everybody = Permissions::from_mode(0o777);
+        std::fs::set_permissions(file.parent().expect("a folder"), everybody).expect("set");
+    });
+    assert!(
+        log.contains("Compiled code is not kept: the folder"),
+        "{log}"
+    );
+    assert!(log.contains("Compiling"), "{log}");
+}
+
+#[test]
+fn a_plugin_that_only_traps_is_given_a_rest_and_no_other_notices() {
+    let (topic, beside) = (unique("trapping"), unique("beside"));
+    let host = Setup::new("memory://")
+        .plugin("bad", &bare_module("unreachable"), &topic, "")
+        .plugin("good", &answering("good"), &beside, "")
+        .start();
+    let class = || host.failure(&topic, "run", json!({})).0;
+    for _ in 0..10 {
+        assert_eq!(class(), "PluginTrap");
+    }
+    let (rests, message) = host.failure(&topic, "run", json!({}));
+    assert_eq!(rests, "PluginResting");
+    assert!(message.contains("it trapped again and again"), "{message}");
+    assert_eq!(run(&host, &beside), "good");
+    let bad = status(&host, "bad");
+    assert!(bad["rests_ms"].is_number(), "{bad}");
+    assert_eq!(bad["traps"], 10, "{bad}");
+    assert!(
+        bad["last_error"]["text"].to_string().contains("trapped"),
+        "{bad}"
+    );
+    // It is tried again, and rests longer.
+    eventually("a trial", || (class() == "PluginTrap").then_some(()));
+    assert_eq!(class(), "PluginResting");
+    // A new generation begins anew.
+    Plugins::of(&host).write("bad", &answering("mended"));
+    host.post("/plugins/reload");
+    assert_eq!(run(&host, &topic), "mended");
+    assert_eq!(status(&host, "bad")["rests_ms"], Value::Null);
 }

@@ -134,6 +134,7 @@ const SIBLINGS: &[(&str, &[&str])] = &[
         &["local", "executor", "dispatcher", "gone_queues"],
     ),
     ("transport", &["open", "amqp", "memory", "url"]),
+    ("plugin", &["cache", "artifact"]),
     (
         "transport/amqp",
         &[

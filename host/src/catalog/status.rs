@@ -54,6 +54,10 @@ pub struct PluginStatus {
     pub invalid_replies: u64,
     /// Calls that found no free instance in time.
     pub busy: u64,
+    /// Calls that were refused, as it had trapped again and again.
+    pub refused: u64,
+    /// How long it is still given a rest for that, if it is.
+    pub rests_ms: Option<u64>,
     pub last_error: Option<LastError>,
     /// Why the generation in the folder does not serve.
     pub problem: Option<String>,
@@ -126,6 +130,10 @@ impl Entry {
             out_of_memory: tally.problems(Problem::OutOfMemory),
             invalid_replies: tally.problems(Problem::InvalidReply),
             busy: tally.problems(Problem::Busy),
+            refused: tally.problems(Problem::Resting),
+            rests_ms: current
+                .and_then(Plugin::resting)
+                .map(|left| left.as_millis() as u64),
             last_error: tally.last_problem().map(|(at, text)| LastError {
                 at: format_rfc3339_seconds(at).to_string(),
                 text,

@@ -10,6 +10,7 @@ use tokio::runtime::Builder;
 use super::exit_code;
 use crate::capability::{Need, need_of};
 use crate::keyvalue::Buckets;
+use crate::plugin::cache::Cache;
 use crate::plugin::engine::PluginEngine;
 use crate::plugin::{Inspection, PluginLoader};
 
@@ -29,7 +30,7 @@ impl Check {
         let setting_up =
             |error: wasmtime::Error| anyhow::anyhow!("cannot set up WebAssembly: {error:#}");
         let engine = PluginEngine::new().map_err(setting_up)?;
-        let loader = PluginLoader::new(engine, Buckets::default(), None);
+        let loader = PluginLoader::new(engine, Cache::none(), Buckets::default(), None);
         let loader = loader.map_err(setting_up)?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)

@@ -194,8 +194,12 @@ fn details(plugin: &PluginStatus) -> String {
         ("out of memory", plugin.out_of_memory),
         ("invalid replies", plugin.invalid_replies),
         ("busy", plugin.busy),
+        ("refused", plugin.refused),
     ] {
         row(name, count.to_string());
+    }
+    if let Some(left) = plugin.rests_ms {
+        row("rests for", format!("{left} ms"));
     }
     if let Some(last) = &plugin.last_error {
         row("last error", format!("{} {}", last.at, last.text));

@@ -38,7 +38,7 @@ const WORLD: &str = "endpoint";
 const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
 
 /// A Wasm file that was read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Artifact {
     pub kind: Kind,
     /// SHA-256 of the file, in hexadecimal.

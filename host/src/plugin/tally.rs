@@ -19,6 +19,8 @@ pub struct Tally {
 pub enum Problem {
     /// It waited for an instance until its caller gave up.
     Busy,
+    /// It was not called, as it had trapped again and again.
+    Resting,
     TimedOut,
     OutOfMemory,
     Trapped,
@@ -26,8 +28,9 @@ pub enum Problem {
 }
 
 impl Problem {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Busy,
+        Self::Resting,
         Self::TimedOut,
         Self::OutOfMemory,
         Self::Trapped,
@@ -38,6 +41,7 @@ impl Problem {
     pub fn class(self) -> &'static str {
         match self {
             Self::Busy => "PluginBusy",
+            Self::Resting => "PluginResting",
             Self::TimedOut => "PluginTimeout",
             Self::OutOfMemory => "PluginOutOfMemory",
             Self::Trapped => "PluginTrap",
@@ -65,6 +69,10 @@ impl Tally {
     /// The plugin did not answer, or not as it must. `text` is for operators.
     pub fn went_wrong(&self, problem: Problem, text: &str) {
         self.problems[problem as usize].fetch_add(1, Ordering::Relaxed);
+        if problem == Problem::Resting {
+            // What led to it says more.
+            return;
+        }
         let mut last = self
             .last_problem
             .lock()

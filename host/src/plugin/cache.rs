@@ -1,0 +1,198 @@
+//! Compiled code on disk, so that what was compiled once is not compiled again.
+//!
+//! Compiled code runs as a part of the host, outside of any sandbox. So it is taken only from files that
+//! nobody else can have written, and that are as they were written: a file carries the digest of its
+//! content, and its name that of the component, the engine's version and settings, and the features of
+//! the processor.
+
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rustix::process::geteuid;
+use sha2::{Digest, Sha256};
+use tracing::{debug, warn};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use super::artifact::{Artifact, hexadecimal};
+
+/// Files that are kept; beyond that the longest unused go.
+const KEPT_FILES: usize = 1000;
+const DIGEST_BYTES: usize = 32;
+/// Whatever is larger is not ours: Python's is 60 MiB.
+const MAX_FILE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+/// A folder of compiled components.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    /// `None` where there is no folder that can be trusted.
+    folder: Option<PathBuf>,
+}
+
+impl Cache {
+    /// Nothing is kept.
+    pub fn none() -> Self {
+        Self { folder: None }
+    }
+
+    /// The cache in `folder`, which is made if need be. Where that cannot be, or others could write
+    /// there, it says so and keeps nothing.
+    pub fn open(folder: &Path) -> Self {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        let opened = builder
+            .create(folder)
+            .and_then(|()| trusted(&std::fs::symlink_metadata(folder)?));
+        match opened {
+            Ok(()) => Self {
+                folder: Some(folder.to_owned()),
+            },
+            Err(reason) => {
+                warn!(
+                    "Compiled code is not kept: the folder {} cannot be used: {reason}",
+                    folder.display()
+                );
+                Self::none()
+            }
+        }
+    }
+
+    /// What was compiled of the artifact before, if it can be trusted.
+    pub fn load(&self, engine: &Engine, artifact: &Artifact) -> Option<Component> {
+        let path = self.path(engine, artifact)?;
+        let code = match read(&path) {
+            Ok(code) => code,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(reason) => {
+                warn!("Compiled code in {} is not used: {reason}", path.display());
+                drop(std::fs::remove_file(&path));
+                return None;
+            }
+        };
+        #[expect(
+            unsafe_code,
+            reason = "nobody but this user can have written the file, and its digest is right"
+        )]
+        // SAFETY: the bytes are what `Component::serialize` gave this user's host, which is what
+        // `deserialize` asks for; it compares version, settings and processor itself.
+        let component = unsafe { Component::deserialize(engine, &code) };
+        match component {
+            Ok(component) => {
+                // The time of its last use decides how long it is kept.
+                let now = SystemTime::now();
+                drop(File::open(&path).and_then(|file| file.set_modified(now)));
+                Some(component)
+            }
+            Err(error) => {
+                debug!(
+                    "Compiled code in {} is of no use: {error:#}",
+                    path.display()
+                );
+                None
+            }
+        }
+    }
+
+    /// Keeps what was compiled of the artifact.
+    pub fn store(&self, engine: &Engine, artifact: &Artifact, component: &Component) {
+        let Some(path) = self.path(engine, artifact) else {
+            return;
+        };
+        let stored = component
+            .serialize()
+            .map_err(io::Error::other)
+            .and_then(|code| write(&path, &code));
+        if let Err(reason) = stored {
+            warn!("Compiled code is not kept in {}: {reason}", path.display());
+        }
+        self.prune();
+    }
+
+    fn path(&self, engine: &Engine, artifact: &Artifact) -> Option<PathBuf> {
+        let folder = self.folder.as_ref()?;
+        let mut hasher = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        let digest = hexadecimal(&Sha256::digest(&artifact.component));
+        let name = format!("{digest}-{:016x}", hasher.finish());
+        Some(folder.join(name))
+    }
+
+    fn prune(&self) {
+        let Some(folder) = &self.folder else { return };
+        let Ok(entries) = std::fs::read_dir(folder) else {
+            return;
+        };
+        let mut files: Vec<_> = entries
+            .flatten()
+            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+            .collect();
+        if files.len() > KEPT_FILES {
+            files.sort();
+            for (_, path) in &files[..files.len() - KEPT_FILES] {
+                drop(std::fs::remove_file(path));
+            }
+        }
+    }
+}
+
+/// Whether only this user can have written it.
+fn trusted(metadata: &Metadata) -> io::Result<()> {
+    if metadata.uid() != geteuid().as_raw() {
+        return Err(io::Error::other("it belongs to another user"));
+    }
+    if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
+        return Err(io::Error::other("others may write to it"));
+    }
+    Ok(())
+}
+
+/// The content of a file that can be trusted.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    if std::fs::symlink_metadata(path)?.is_symlink() {
+        return Err(io::Error::other("it is a symbolic link"));
+    }
+    let mut file = File::open(path)?;
+    // Of the open file: what the name stands for may change.
+    let metadata = file.metadata()?;
+    trusted(&metadata)?;
+    if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
+        return Err(io::Error::other("it is no file of this cache"));
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let code = bytes.split_off(DIGEST_BYTES.min(bytes.len()));
+    if bytes != digest(path, &code) {
+        return Err(io::Error::other("it is not as it was written"));
+    }
+    Ok(code)
+}
+
+/// Of the content, and of the name: what was compiled of one component is not that of another.
+fn digest(path: &Path, code: &[u8]) -> Vec<u8> {
+    let name = path.file_name().unwrap_or_default();
+    let both = Sha256::new()
+        .chain_update(name.as_encoded_bytes())
+        .chain_update(code);
+    both.finalize().to_vec()
+}
+
+/// Writes the whole file or none.
+fn write(path: &Path, code: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let partial = folder.join(format!("partial-{}", std::process::id()));
+    drop(std::fs::remove_file(&partial));
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&partial)?;
+    file.write_all(&digest(path, code))?;
+    file.write_all(code)?;
+    std::fs::rename(&partial, path)
+}
