@@ -4,11 +4,14 @@
 //! - `GET /ready`: 200 while topics are served; 503 before, while the broker is lost, and while
 //!   stopping
 //! - `GET /plugins`: the state of each plugin
+//! - `GET /metrics`: counts of each plugin, for Prometheus
 //! - `POST /plugins/reload`: loads what changed in the plugin folder, now; only on loopback, as the
 //!   next ones
 //! - `POST /plugins/NAME/rollback`: returns to the generation before
 //! - `POST /call`: calls a method over the transport
 //! - `POST /cast`: the same without a reply
+
+mod metrics;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -16,7 +19,7 @@ use std::time::Duration;
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::header::HOST;
+use axum::http::header::{CONTENT_TYPE, HOST};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -132,6 +135,7 @@ impl Admin {
             .route("/live", get(|| async { "live\n" }))
             .route("/ready", get(ready))
             .route("/plugins", get(plugins))
+            .route("/metrics", get(metrics))
             .merge(orders)
             .layer(DefaultBodyLimit::max(LARGEST_BODY))
             .with_state(self)
@@ -150,6 +154,11 @@ async fn ready(State(admin): State<Admin>) -> Response {
 
 async fn plugins(State(admin): State<Admin>) -> Json<Vec<PluginStatus>> {
     Json(admin.plugins())
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    let text = metrics::text(&admin.plugins());
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
 }
 
 /// Answers with the state of all plugins after it.

@@ -169,6 +169,9 @@ fn a_bad_generation_changes_nothing_and_says_why() {
         assert_eq!(now["generation"], before["generation"], "{now}");
         assert_eq!(run(&host, &topic), "good", "{problem}");
         host.logs("Plugin `one` was not loaded:");
+        let metrics = host.get_text("/metrics");
+        let told = "endpointd_plugin_load_problem{plugin=\"one\",reason=\"";
+        assert!(metrics.contains(told), "{metrics}");
         // It recovers from each.
         plugins.write("one", &answering("good"));
         eventually("it is mended", || {
@@ -516,6 +519,13 @@ fn a_plugin_that_only_traps_is_given_a_rest_and_no_other_notices() {
         bad["last_error"]["text"].to_string().contains("trapped"),
         "{bad}"
     );
+    let metrics = host.get_text("/metrics");
+    for line in [
+        "endpointd_plugin_errors_total{plugin=\"bad\",kind=\"trap\"} 10",
+        "endpointd_plugin_calls_total{plugin=\"good\"} 1",
+    ] {
+        assert!(metrics.lines().any(|one| one == line), "{metrics}");
+    }
     // It is tried again, and rests longer.
     eventually("a trial", || (class() == "PluginTrap").then_some(()));
     assert_eq!(class(), "PluginResting");

@@ -168,10 +168,9 @@ fn agent() -> ureq::Agent {
 }
 
 #[track_caller]
-fn answer(answered: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Value {
+fn text_of(answered: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> String {
     let mut response = answered.unwrap_or_else(|error| panic!("no answer: {error}"));
-    let text = response.body_mut().read_to_string().expect("text");
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    response.body_mut().read_to_string().expect("text")
 }
 
 pub(crate) struct Host {
@@ -232,14 +231,22 @@ impl Host {
     }
 
     /// What the admin listener answers, whatever the status.
+    #[track_caller]
     pub(crate) fn get(&self, path: &str) -> Value {
-        let request = agent().get(format!("{}{path}", self.admin_url()));
-        answer(request.call())
+        let text = self.get_text(path);
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// The same as the text it is.
+    #[track_caller]
+    pub(crate) fn get_text(&self, path: &str) -> String {
+        text_of(agent().get(format!("{}{path}", self.admin_url())).call())
     }
 
     pub(crate) fn post(&self, path: &str) -> Value {
         let request = agent().post(format!("{}{path}", self.admin_url()));
-        answer(request.send_empty())
+        let text = text_of(request.send_empty());
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
     pub(crate) fn log(&self) -> String {
