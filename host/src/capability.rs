@@ -5,6 +5,7 @@ pub mod call_info;
 pub mod client;
 pub mod client_grant;
 pub mod keyvalue;
+pub mod log_budget;
 pub mod logging;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
 
 use self::client_grant::ClientGrant;
+use self::log_budget::LogBudget;
 use crate::bindings::endpointd::rpc as contract;
 use crate::bindings::wasi;
 use crate::endpoint::Delivery;
@@ -170,6 +172,7 @@ pub struct HostState {
     /// What it holds while it runs, to be lent while it waits for a reply.
     places: Vec<Arc<Place>>,
     granted: Granted,
+    log_budget: Arc<LogBudget>,
     outbound: Option<Arc<dyn Outbound>>,
     config: Arc<WasiConfigVariables>,
     table: ResourceTable,
@@ -180,6 +183,7 @@ impl HostState {
     /// What a guest sends goes through `outbound`, if there is one.
     pub fn new(
         granted: Granted,
+        log_budget: Arc<LogBudget>,
         outbound: Option<Arc<dyn Outbound>>,
         config: Arc<WasiConfigVariables>,
         memory_bytes: usize,
@@ -193,6 +197,7 @@ impl HostState {
             call,
             places,
             granted,
+            log_budget,
             outbound,
             config,
             table,

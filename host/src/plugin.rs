@@ -28,6 +28,7 @@ use self::manifest::{Access, Manifest};
 use self::tally::{Problem, Tally};
 use crate::bindings::EndpointPre;
 use crate::bindings::endpointd::rpc::types;
+use crate::capability::log_budget::LogBudget;
 use crate::capability::{self, CallInfo, GrantError, Granted, HostState};
 use crate::document::{self, DocumentError};
 use crate::endpoint::place::{Place, Places};
@@ -128,6 +129,7 @@ impl PluginLoader {
             generation,
             tally,
             breaker: Breaker::default(),
+            log_budget: Arc::new(LogBudget::new(manifest.limits.log_lines_per_s)),
             imports,
             host_started: self.host_started,
             engine: Arc::clone(&self.engine),
@@ -157,6 +159,7 @@ impl PluginLoader {
         let limits = manifest::Limits::default();
         let state = HostState::new(
             Granted::default(),
+            Arc::new(LogBudget::new(limits.log_lines_per_s)),
             None,
             Arc::default(),
             limits.memory_bytes(),
@@ -268,6 +271,7 @@ struct Parts {
     manifest: Manifest,
     imports: Vec<String>,
     granted: Granted,
+    log_budget: Arc<LogBudget>,
     outbound: Option<Arc<dyn Outbound>>,
     config: Arc<WasiConfigVariables>,
     pre: EndpointPre<HostState>,
@@ -295,6 +299,11 @@ impl Plugin {
     /// How long it is still given a rest, if it is.
     pub fn resting(&self) -> Option<Duration> {
         self.parts.breaker.resting(Instant::now())
+    }
+
+    /// Lines that it wrote beyond its limit, and that nobody saw.
+    pub fn dropped_log_lines(&self) -> u64 {
+        self.parts.log_budget.dropped()
     }
 
     /// What its component imports.
@@ -345,6 +354,7 @@ impl Parts {
     ) -> HostState {
         HostState::new(
             self.granted.clone(),
+            Arc::clone(&self.log_budget),
             outbound,
             Arc::clone(&self.config),
             self.manifest.limits.memory_bytes(),

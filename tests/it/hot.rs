@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -313,6 +313,35 @@ fn lines_about_a_request_carry_the_generation_that_answers_it() {
         line.contains(&format!("plugin.generation=\"{generation}\"")),
         "{line}"
     );
+}
+
+#[test]
+fn a_flood_of_log_lines_is_cut_and_told() {
+    let topic = unique("chatty");
+    let more = format!(
+        "{}[limits]\nlog_lines_per_s = 5",
+        crate::support::host::PROBE_GRANTS
+    );
+    let host = Setup::new("memory://")
+        .tables("[keyvalue.probe]\nbackend = \"memory\"")
+        .plugin("probe", &probe(), &topic, &more)
+        .start();
+    let seconds = Instant::now();
+    for number in 0..60 {
+        host.result(&topic, "log", json!({"line": format!("chatter {number}.")}));
+    }
+    let windows = seconds.elapsed().as_secs() as usize + 1;
+    let log = host.log();
+    let written = log.lines().filter(|line| line.contains("chatter ")).count();
+    assert!(
+        (5..=5 * (windows + 1)).contains(&written),
+        "{written} in {windows} s"
+    );
+    assert!(
+        log.contains("more than its `log_lines_per_s` of 5"),
+        "{log}"
+    );
+    assert_eq!(status(&host, "probe")["dropped_log_lines"], 60 - written);
 }
 
 #[test]

@@ -135,6 +135,7 @@ const SIBLINGS: &[(&str, &[&str])] = &[
     ),
     ("transport", &["open", "amqp", "memory", "url"]),
     ("plugin", &["cache", "artifact"]),
+    ("capability", &["logging", "log_budget"]),
     (
         "transport/amqp",
         &[

@@ -58,6 +58,8 @@ pub struct PluginStatus {
     pub refused: u64,
     /// How long it is still given a rest for that, if it is.
     pub rests_ms: Option<u64>,
+    /// Of the generation that serves, beyond its limit.
+    pub dropped_log_lines: u64,
     pub last_error: Option<LastError>,
     /// Why the generation in the folder does not serve.
     pub problem: Option<String>,
@@ -134,6 +136,7 @@ impl Entry {
             rests_ms: current
                 .and_then(Plugin::resting)
                 .map(|left| left.as_millis() as u64),
+            dropped_log_lines: current.map_or(0, Plugin::dropped_log_lines),
             last_error: tally.last_problem().map(|(at, text)| LastError {
                 at: format_rfc3339_seconds(at).to_string(),
                 text,

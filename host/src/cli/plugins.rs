@@ -195,6 +195,7 @@ fn details(plugin: &PluginStatus) -> String {
         ("invalid replies", plugin.invalid_replies),
         ("busy", plugin.busy),
         ("refused", plugin.refused),
+        ("dropped log lines", plugin.dropped_log_lines),
     ] {
         row(name, count.to_string());
     }

@@ -83,6 +83,8 @@ pub struct Limits {
     pub concurrency: u16,
     /// The result, or the failure, as JSON.
     pub reply_kib: u32,
+    /// Lines in the host's log, of all instances together; those beyond it are dropped.
+    pub log_lines_per_s: u32,
 }
 
 impl Default for Limits {
@@ -92,6 +94,7 @@ impl Default for Limits {
             timeout_ms: 30_000,
             concurrency: 16,
             reply_kib: 1024,
+            log_lines_per_s: 100,
         }
     }
 }
