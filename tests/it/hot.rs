@@ -564,3 +564,47 @@ fn a_plugin_that_only_traps_is_given_a_rest_and_no_other_notices() {
     assert_eq!(run(&host, &topic), "mended");
     assert_eq!(status(&host, "bad")["rests_ms"], Value::Null);
 }
+
+#[test]
+fn a_new_version_beside_an_old_one_disturbs_none_of_its_callers() {
+    let topic = unique("versions");
+    let host = Setup::new(&rabbit::shared().url())
+        .tables("[keyvalue.probe]\nbackend = \"memory\"")
+        .plugin("old", &answering("1.0"), &topic, "")
+        .start();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..16)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut calls = 0;
+                    while !done.load(Ordering::SeqCst) {
+                        assert_eq!(run(&host, &topic), "1.0");
+                        calls += 1;
+                    }
+                    calls
+                })
+            })
+            .collect();
+        // It has 1.4 and 2.0.
+        let folder = host.folder().join("plugins/new");
+        std::fs::create_dir(&folder).expect("a folder");
+        let more = format!("{}{}", manifest(&topic), crate::support::host::PROBE_GRANTS);
+        std::fs::write(folder.join("plugin.toml"), more).expect("a file");
+        std::fs::write(folder.join("it.wasm"), probe()).expect("a file");
+        let which = |version: &str| {
+            let call = json!({"topic": topic, "method": "which", "version": version});
+            host.call_with(call)["result"].clone()
+        };
+        eventually("both serve", || (which("2.0") == "null 2.0").then_some(()));
+        assert_eq!(which("1.2"), "null 1.4");
+        std::fs::remove_dir_all(&folder).expect("removed");
+        eventually("one serves", || which("2.0").is_null().then_some(()));
+        done.store(true, Ordering::SeqCst);
+        let calls: u32 = callers
+            .into_iter()
+            .map(|caller| caller.join().expect("no panic"))
+            .sum();
+        assert!(calls > 100, "{calls}");
+    });
+}
