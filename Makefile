@@ -7,7 +7,7 @@ BROKER ?= memory
 # Scripts and tests look for what was built in target/.
 unexport CARGO_TARGET_DIR
 
-.PHONY: help build plugins examples demo test conformance docs lint fuzz format setup setup-rabbitmq setup-peers setup-fuzz
+.PHONY: help build plugins examples demo test conformance docs lint fuzz format setup setup-rabbitmq setup-redis setup-peers setup-fuzz
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -45,10 +45,13 @@ fuzz: setup-fuzz ## Fuzz the parsers for a minute each
 format: ## Format the code
 	$(CARGO) fmt --all
 
-setup: setup-rabbitmq setup-peers ## Install RabbitMQ and the Python peers
+setup: setup-rabbitmq setup-redis setup-peers ## Install RabbitMQ, Redis and the Python peers
 
 setup-rabbitmq:
 	@scripts/setup-rabbitmq.sh
+
+setup-redis:
+	@scripts/setup-redis.sh
 
 setup-peers:
 	@scripts/setup-peers.sh

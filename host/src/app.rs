@@ -24,6 +24,7 @@ use crate::endpoint::ping::{self, Ping};
 use crate::endpoint::{ByTopic, Endpoint, Endpoints};
 use crate::keyvalue::file::FileBucket;
 use crate::keyvalue::memory::MemoryBucket;
+use crate::keyvalue::redis::RedisBucket;
 use crate::keyvalue::{Backend, Buckets, KeyValue};
 use crate::plugin::PluginLoader;
 use crate::plugin::cache::Cache;
@@ -84,7 +85,7 @@ impl App {
         let cache = Cache::open(&config.data_dir.join(COMPILED_FOLDER));
         let loader = PluginLoader::new(engine, cache, buckets, Some(local.clone()))
             .map_err(|error| anyhow::anyhow!("cannot set up the plugins' imports: {error:#}"))?;
-        let catalog = Catalog::open(&config.plugin_dir, loader).await?;
+        let catalog = load(&config.plugin_dir, loader, &workers).await?;
         let admin = bind_admin(&config).await?;
         Ok(Self {
             client,
@@ -133,11 +134,14 @@ impl App {
         let ping = self.config.rpc_ping_enabled;
         let mut served = with_ping(&by_topic.borrow_and_update(), ping);
         let mut starting: FuturesUnordered<_> = topics.apply(served.clone()).into_iter().collect();
+        // What cannot be served of these ends the start.
+        let mut at_start = served.clone();
         let mut lines = Vec::new();
         loop {
             if starting.is_empty() && *phase.borrow() == Phase::Starting {
                 announce(&std::mem::take(&mut lines));
                 phase.send_replace(Phase::Serving);
+                at_start.clear();
             }
             tokio::select! {
                 asked = asked() => match asked {
@@ -149,16 +153,20 @@ impl App {
                     served = with_ping(&by_topic.borrow_and_update(), ping);
                     starting.extend(topics.apply(served.clone()));
                 }
-                Some(Ok((target, started))) = starting.next() => match started {
-                    Ok(()) => {
+                Some(outcome) = starting.next() => match outcome {
+                    // Its topic went before it could be served.
+                    Err(_) => {}
+                    Ok((target, Ok(()))) => {
                         let endpoints = served.get(&target.topic);
                         lines.extend(endpoints.map(|them| ready_line(&target, them, &self.url)));
                         if *phase.borrow() == Phase::Serving {
                             announce(&std::mem::take(&mut lines));
                         }
                     }
-                    Err(error) if *phase.borrow() == Phase::Starting => return Err(error.into()),
-                    Err(error) => {
+                    Ok((target, Err(error))) if at_start.contains_key(&target.topic) => {
+                        return Err(error.into());
+                    }
+                    Ok((target, Err(error))) => {
                         let topic = target.topic;
                         warn!("Cannot serve `{topic}` yet: {error}; trying again");
                     }
@@ -249,6 +257,13 @@ fn start_admin(
     Ok(())
 }
 
+/// Loads the plugins where their code may run.
+async fn load(folder: &Path, loader: PluginLoader, workers: &Handle) -> anyhow::Result<Catalog> {
+    let folder = folder.to_owned();
+    let opening = async move { Catalog::open(&folder, loader).await };
+    Ok(TaskTracker::new().spawn_on(opening, workers).await??)
+}
+
 fn count_of_requests(running: usize) -> String {
     match running {
         1 => "1 request".to_owned(),
@@ -265,6 +280,16 @@ fn open_buckets(config: &Config) -> anyhow::Result<Buckets> {
                 let default = || config.data_dir.join(format!("{}.redb", name.as_str()));
                 let path = bucket.path.clone().unwrap_or_else(default);
                 Arc::new(FileBucket::open(Path::new(&path))?)
+            }
+            Backend::Redis => {
+                let name = name.as_str();
+                let url = bucket.url.as_deref().with_context(|| {
+                    format!("[keyvalue.{name}] has the backend `redis` and no `url`")
+                })?;
+                let bucket = RedisBucket::new(url, name).map_err(|problem| {
+                    anyhow::anyhow!("`url` of [keyvalue.{name}] is no good: {problem}")
+                })?;
+                Arc::new(bucket)
             }
         };
         buckets.insert(name.clone(), open);

@@ -3,6 +3,7 @@
 
 pub mod file;
 pub mod memory;
+pub mod redis;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -107,6 +108,8 @@ pub enum KeyValueError {
     File { path: String, reason: String },
     #[error("the value is not a decimal number of 64 bits, or would not be one")]
     NotANumber,
+    #[error("the bucket server at {address} does not do it: {reason}")]
+    Server { address: String, reason: String },
     #[error("the bucket is closed")]
     Closed,
 }
@@ -141,10 +144,14 @@ impl TryFrom<String> for BucketName {
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct BucketConfig {
-    /// `memory`: in this process, and gone with it. `file`: in a file of this host.
+    /// `memory`: in this process, and gone with it. `file`: in a file of this host. `redis`: on a
+    /// Redis server, for all hosts that have the bucket there under the same name.
     pub backend: Backend,
     /// Where the file is; `NAME.redb` in `data_dir` if it is not given.
     pub path: Option<PathBuf>,
+    /// Where the Redis server is: `redis://[USER:PASSWORD@]HOST:PORT/DATABASE`. A password is better
+    /// kept out of this file: ENDPOINTD_KEYVALUE__NAME__URL is the same.
+    pub url: Option<String>,
 }
 
 /// Where a bucket's content is.
@@ -155,6 +162,8 @@ pub enum Backend {
     Memory,
     /// In a file of this host, on disk before a write returns.
     File,
+    /// On a Redis server, which several hosts may share.
+    Redis,
 }
 
 /// Every configured bucket, open.
@@ -186,13 +195,109 @@ pub struct PendingSwap {
 mod tests {
     use super::*;
 
-    fn backends() -> Vec<(&'static str, Arc<dyn KeyValue>, Option<tempfile::TempDir>)> {
+    /// A Redis server of one's own, which nobody reaches by the network.
+    struct RedisServer {
+        process: std::process::Child,
+        folder: tempfile::TempDir,
+    }
+
+    impl RedisServer {
+        fn start() -> Self {
+            let folder = tempfile::tempdir().expect("a folder");
+            let process = std::process::Command::new("redis-server")
+                .args(["--port", "0", "--save", "", "--unixsocket"])
+                .arg(folder.path().join("socket"))
+                .current_dir(folder.path())
+                .stdout(std::process::Stdio::null())
+                .spawn()
+                .expect("redis-server is missing: run `make setup`, or `make test`, which does it");
+            let server = Self { process, folder };
+            let started = std::time::Instant::now();
+            while !server.folder.path().join("socket").exists() {
+                assert!(
+                    started.elapsed().as_secs() < 30,
+                    "redis-server does not start"
+                );
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            server
+        }
+
+        fn bucket(&self, name: &str) -> Arc<dyn KeyValue> {
+            let socket = self.folder.path().join("socket");
+            let bucket = redis::RedisBucket::new(&format!("unix://{}", socket.display()), name);
+            Arc::new(bucket.expect("a bucket"))
+        }
+    }
+
+    impl Drop for RedisServer {
+        fn drop(&mut self) {
+            let _ = self.process.kill();
+            let _ = self.process.wait();
+        }
+    }
+
+    /// What a backend needs for as long as it is used.
+    type Kept = Option<Box<dyn std::any::Any>>;
+
+    fn backends() -> Vec<(&'static str, Arc<dyn KeyValue>, Kept)> {
         let folder = tempfile::tempdir().expect("a folder");
         let file = file::FileBucket::open(&folder.path().join("b.redb")).expect("a file");
+        let server = RedisServer::start();
         vec![
             ("memory", Arc::new(memory::MemoryBucket::default()), None),
-            ("file", Arc::new(file), Some(folder)),
+            ("file", Arc::new(file), Some(Box::new(folder))),
+            ("redis", server.bucket("b"), Some(Box::new(server))),
         ]
+    }
+
+    #[tokio::test]
+    async fn hosts_that_name_a_bucket_alike_on_one_server_share_it_and_no_other() {
+        let server = RedisServer::start();
+        let (one, same, other) = (server.bucket("a"), server.bucket("a"), server.bucket("b"));
+        let increments = (0..200).map(|index| {
+            let bucket = [&one, &same][index % 2];
+            bucket.write("n", Change::Increment(1))
+        });
+        for written in futures_util::future::join_all(increments).await {
+            written.expect("a number");
+        }
+        assert_eq!(same.get("n").await.expect("read"), Some(b"200".to_vec()));
+        assert_eq!(other.get("n").await.expect("read"), None);
+        assert!(other.keys(None).await.expect("read").is_empty());
+        assert_eq!(one.keys(None).await.expect("read"), ["n"]);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_goes_away_is_an_error_in_time_and_is_found_again() {
+        let server = RedisServer::start();
+        let bucket = server.bucket("b");
+        bucket.write("n", Change::Increment(1)).await.expect("1");
+        let signal = |signal: &str| {
+            let pid = server.process.id().to_string();
+            let sent = std::process::Command::new("kill")
+                .args([signal, &pid])
+                .status();
+            assert!(sent.expect("kill runs").success());
+        };
+        // It is there, and does not answer.
+        signal("-STOP");
+        let outcome = bucket.get("n").await;
+        assert!(
+            matches!(outcome, Err(KeyValueError::Server { .. })),
+            "{outcome:?}"
+        );
+        signal("-CONT");
+        let started = std::time::Instant::now();
+        while bucket.get("n").await.ok() != Some(Some(b"1".to_vec())) {
+            assert!(started.elapsed().as_secs() < 30, "it is not found again");
+        }
+        drop(server);
+        let outcome = bucket.get("n").await;
+        assert!(
+            matches!(outcome, Err(KeyValueError::Server { .. })),
+            "{outcome:?}"
+        );
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! `wasi:keyvalue/store` and `wasi:keyvalue/atomics` on the buckets a plugin was granted.
 
+use tracing::warn;
 use wasmtime::component::Resource;
 
 use super::HostState;
@@ -14,7 +15,18 @@ type Cas = Resource<PendingSwap>;
 
 impl From<KeyValueError> for Error {
     fn from(error: KeyValueError) -> Self {
-        Self::Other(error.to_string())
+        // Where a bucket is, is the operator's to know.
+        Self::Other(match error {
+            KeyValueError::NotANumber | KeyValueError::Closed => error.to_string(),
+            KeyValueError::File { .. } => {
+                warn!("A bucket failed: {error}");
+                "the bucket's file cannot be used now".to_owned()
+            }
+            KeyValueError::Server { .. } => {
+                warn!("A bucket failed: {error}");
+                "the bucket's server cannot be reached, or does not do it".to_owned()
+            }
+        })
     }
 }
 
