@@ -163,17 +163,15 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 
 /// Answers with the state of all plugins after it.
 async fn reload(State(admin): State<Admin>, headers: HeaderMap) -> Response {
-    if !is_local(&headers) {
-        return error(StatusCode::FORBIDDEN, NOT_LOCAL.to_owned());
+    if let Some(refused) = refused_order(&headers) {
+        return refused;
     }
     let (done, waiting) = oneshot::channel();
-    admin
-        .order(Command::Reload(done), waiting)
-        .await
-        .map_or_else(
-            |stopping| *stopping,
-            |()| Json(admin.plugins()).into_response(),
-        )
+    match admin.order(Command::Reload(done), waiting).await {
+        Err(stopping) => *stopping,
+        Ok(Err(problem)) => error(StatusCode::CONFLICT, problem.to_string()),
+        Ok(Ok(())) => Json(admin.plugins()).into_response(),
+    }
 }
 
 /// Answers with the state of the plugin after it.
@@ -182,8 +180,8 @@ async fn rollback(
     headers: HeaderMap,
     Path(name): Path<String>,
 ) -> Response {
-    if !is_local(&headers) {
-        return error(StatusCode::FORBIDDEN, NOT_LOCAL.to_owned());
+    if let Some(refused) = refused_order(&headers) {
+        return refused;
     }
     let (done, waiting) = oneshot::channel();
     let order = Command::Rollback {
@@ -203,6 +201,21 @@ async fn rollback(
             Json(plugin).into_response()
         }
     }
+}
+
+/// Orders have no body, but must say that it would be JSON: a web page can make a browser send any
+/// other without asking.
+fn refused_order(headers: &HeaderMap) -> Option<Response> {
+    if !is_local(headers) {
+        return Some(error(StatusCode::FORBIDDEN, NOT_LOCAL.to_owned()));
+    }
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    let kind = kind.unwrap_or_default().split(';').next();
+    let is_json = kind.is_some_and(|kind| kind.trim() == "application/json");
+    let problem = "send it with `Content-Type: application/json`";
+    (!is_json).then(|| error(StatusCode::UNSUPPORTED_MEDIA_TYPE, problem.to_owned()))
 }
 
 async fn refuse() -> Response {

@@ -50,8 +50,9 @@ struct Slot {
     current: Option<Arc<Plugin>>,
     previous: Option<Arc<Plugin>>,
     since: SystemTime,
-    /// Its files when they were looked at the last time; `None` if they were gone.
-    seen: Option<Stamp>,
+    /// Its files when they were looked at the last time, and since when they are so; `None` for the
+    /// files if they are gone.
+    seen: Option<(Option<Stamp>, Instant)>,
     /// Its files when they were loaded, or could not be.
     tried: Option<Stamp>,
     on_disk: Option<String>,
@@ -61,12 +62,21 @@ struct Slot {
 /// What an operator asks of the catalog.
 pub enum Command {
     /// Load now what changed or failed; answered when that is done.
-    Reload(oneshot::Sender<()>),
+    Reload(oneshot::Sender<Result<(), ReloadError>>),
     /// Return to the generation before.
     Rollback {
         name: String,
         done: oneshot::Sender<Result<(), RollbackError>>,
     },
+}
+
+/// Why not everything that changed was loaded.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ReloadError {
+    #[error("cannot read the plugin folder {}; what was loaded goes on", .0.display())]
+    Unreadable(PathBuf),
+    #[error("files in the plugin folder go on changing; what is complete is loaded when they stop")]
+    Unsettled,
 }
 
 /// Why a plugin was not returned to what it was.
@@ -105,8 +115,17 @@ impl Catalog {
             path: directory.to_owned(),
             reason,
         })?;
+        // As everywhere: files that look the same twice in a row are taken as written.
+        sleep(HURRIED_LOOK).await;
         for (name, stamp) in found {
-            catalog.load(&name, stamp).await;
+            match stamp {
+                Err(reason) => catalog.cannot_look(&name, &reason),
+                Ok(stamp) if catalog.is_still(&name, &stamp) => {
+                    catalog.load(&name, stamp).await;
+                }
+                // It is looked at again soon.
+                Ok(_) => {}
+            }
         }
         if catalog.slots.is_empty() {
             warn!(
@@ -151,11 +170,21 @@ impl Catalog {
             Command::Reload(done) => {
                 let patience = Instant::now() + RELOAD_PATIENCE;
                 let mut again = true;
-                while self.look(again).await && Instant::now() < patience {
+                let settled = loop {
+                    if !self.look(again).await {
+                        break true;
+                    }
+                    if Instant::now() >= patience {
+                        break false;
+                    }
                     again = false;
                     sleep(HURRIED_LOOK).await;
-                }
-                let _ = done.send(());
+                };
+                let _ = done.send(match (self.readable, settled) {
+                    (false, _) => Err(ReloadError::Unreadable(self.folder.path().to_owned())),
+                    (true, false) => Err(ReloadError::Unsettled),
+                    (true, true) => Ok(()),
+                });
             }
             Command::Rollback { name, done } => {
                 let _ = done.send(self.roll_back(name));
@@ -186,26 +215,51 @@ impl Catalog {
             unsettled |= self.missed(name);
         }
         for (name, stamp) in found {
+            let stamp = match stamp {
+                Ok(stamp) => stamp,
+                Err(reason) => {
+                    self.cannot_look(&name, &reason);
+                    continue;
+                }
+            };
             let slot = self.slots.entry(name.clone()).or_default();
             let failed = again && slot.problem.is_some();
             if slot.tried.as_ref() == Some(&stamp) && !failed {
-                slot.seen = Some(stamp);
-            } else if slot.seen.as_ref() == Some(&stamp) {
-                self.load(&name, stamp).await;
+                slot.is_settled(Some(&stamp));
+            } else if slot.is_settled(Some(&stamp)) {
+                unsettled |= !self.load(&name, stamp).await;
                 self.publish();
             } else {
-                slot.seen = Some(stamp);
                 unsettled = true;
             }
         }
         unsettled
     }
 
+    fn is_still(&mut self, name: &str, stamp: &Stamp) -> bool {
+        self.folder
+            .stamp(name)
+            .is_ok_and(|now| now.as_ref() == Some(stamp))
+    }
+
+    /// A plugin's files are there and cannot be looked at: what serves goes on.
+    fn cannot_look(&mut self, name: &str, reason: &std::io::Error) {
+        let slot = self.slots.entry(name.to_owned()).or_default();
+        let problem = format!("its files cannot be looked at: {reason}");
+        if slot.problem.as_ref() != Some(&problem) {
+            error!(plugin.name = name, "Plugin `{name}`: {problem}");
+            slot.problem = Some(problem);
+            // Once they can, they are loaded, changed or not.
+            slot.tried = None;
+            self.publish();
+        }
+    }
+
     /// A plugin's files are gone. Whether they may come back: those that are replaced may be gone for
     /// a moment.
     fn missed(&mut self, name: &str) -> bool {
         let slot = self.slots.get_mut(name);
-        if slot.is_some_and(|slot| slot.seen.take().is_some()) {
+        if slot.is_some_and(|slot| !slot.is_settled(None)) {
             return true;
         }
         self.slots.remove(name);
@@ -217,22 +271,26 @@ impl Catalog {
         false
     }
 
-    /// Loads what is in the folder, and has it take the place of what served.
-    async fn load(&mut self, name: &str, stamp: Stamp) {
+    /// Loads what is in the folder, and has it take the place of what served. False if its files
+    /// changed meanwhile: then nothing came of it.
+    async fn load(&mut self, name: &str, stamp: Stamp) -> bool {
         let started = Instant::now();
         let tally = Arc::clone(&self.slots.entry(name.to_owned()).or_default().tally);
         let (on_disk, loaded) = self
             .load_beside(name, tally)
             .instrument(info_span!("load", plugin.name = name))
             .await;
-        let changed_meanwhile = self.folder.stamp(name).as_ref() != Some(&stamp);
+        let is_still = self.is_still(name, &stamp);
         let slot = self.slots.entry(name.to_owned()).or_default();
-        if changed_meanwhile {
+        if !is_still {
             // What was read may be half of the one and half of the other.
-            return;
+            return false;
         }
-        slot.seen = Some(stamp.clone());
         slot.tried = Some(stamp);
+        if slot.current.is_some() && slot.problem.is_none() && slot.on_disk == on_disk {
+            // Only what stands around the content changed, such as a date. It undoes no rollback.
+            return true;
+        }
         slot.on_disk = on_disk;
         match loaded {
             Ok(plugin) => {
@@ -240,7 +298,7 @@ impl Catalog {
                 let generation = plugin.generation().to_owned();
                 let same = |current: &Arc<Plugin>| current.generation() == generation;
                 if slot.current.as_ref().is_some_and(same) {
-                    return;
+                    return true;
                 }
                 let duration_ms = started.elapsed().as_millis();
                 let verb = match &slot.current {
@@ -271,6 +329,7 @@ impl Catalog {
                 slot.problem = Some(problem.to_string());
             }
         }
+        true
     }
 
     /// The generation that is in the folder, and what came of loading it.
@@ -344,6 +403,20 @@ impl Catalog {
         }
         let snapshot = |(topic, endpoints)| (topic, Endpoints::new(endpoints));
         topics.into_iter().map(snapshot).collect()
+    }
+}
+
+impl Slot {
+    /// Remembers its files, and whether they have been so for long enough.
+    fn is_settled(&mut self, files: Option<&Stamp>) -> bool {
+        let now = Instant::now();
+        match &self.seen {
+            Some((seen, since)) if seen.as_ref() == files => now >= *since + HURRIED_LOOK,
+            _ => {
+                self.seen = Some((files.cloned(), now));
+                false
+            }
+        }
     }
 }
 

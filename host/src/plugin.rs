@@ -578,7 +578,8 @@ fn checked_targets(targets: Vec<types::Target>) -> Result<Vec<EndpointTarget>, L
         .filter_map(|target| target.namespace.as_ref());
     let names = namespaces.chain(targets.iter().flat_map(|target| &target.methods));
     if let Some(bad) = names.into_iter().find(|name| !is_printable(name)) {
-        return Err(invalid(format!("{bad:?} is no name that can be shown")));
+        let start = &bad[..bad.floor_char_boundary(MAX_NAME_BYTES)];
+        return Err(invalid(format!("{start:?} is no name that can be shown")));
     }
     let checked = |target: types::Target| -> Result<_, InvalidVersion> {
         Ok(EndpointTarget {
@@ -588,7 +589,10 @@ fn checked_targets(targets: Vec<types::Target>) -> Result<Vec<EndpointTarget>, L
         })
     };
     let targets = targets.into_iter().map(checked).collect::<Result<_, _>>();
-    targets.map_err(|error| invalid(error.to_string()))
+    targets.map_err(|error: InvalidVersion| {
+        let problem = error.to_string();
+        invalid(problem[..problem.floor_char_boundary(MAX_NAME_BYTES)].to_owned())
+    })
 }
 
 fn count_methods(targets: &[EndpointTarget]) -> usize {

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use crate::support::guests::{bare_module, bare_module_returning, probe};
 use crate::support::host::{Host, Setup};
+use crate::support::rabbit::Rabbit;
 use crate::support::wire::{Wire, envelope};
-use crate::support::{eventually, rabbit, unique};
+use crate::support::{eventually, free_port, rabbit, unique};
 
 /// A plugin whose method `run` returns `answer`.
 fn answering(answer: &str) -> Vec<u8> {
@@ -49,6 +50,15 @@ impl Plugins {
 
     fn remove(&self, name: &str) {
         std::fs::remove_dir_all(self.folder.join(name)).expect("removed");
+    }
+}
+
+/// Ends those who wait for it, also where the test fails.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 
@@ -156,9 +166,9 @@ fn a_bad_generation_changes_nothing_and_says_why() {
     assert_eq!(before["generation"], before["on_disk"]);
     let good = answering("better");
     for (bad, problem) in [
-        (b"no Wasm at all".to_vec(), "it.wasm"),
-        (good[..good.len() / 2].to_vec(), "it.wasm"),
-        (wat::parse_str("(module)").expect("WAT"), "it.wasm"),
+        (b"no Wasm at all".to_vec(), "is not WebAssembly"),
+        (good[..good.len() / 2].to_vec(), "is broken"),
+        (wat::parse_str("(module)").expect("WAT"), "does not fit"),
     ] {
         plugins.write("one", &bad);
         let now = eventually("it is seen", || {
@@ -167,7 +177,9 @@ fn a_bad_generation_changes_nothing_and_says_why() {
             is_new.then_some(now)
         });
         assert_eq!(now["generation"], before["generation"], "{now}");
-        assert_eq!(run(&host, &topic), "good", "{problem}");
+        assert_eq!(run(&host, &topic), "good");
+        let told = now["problem"].as_str().expect("text");
+        assert!(told.contains(problem), "{told}");
         host.logs("Plugin `one` was not loaded:");
         let metrics = host.get_text("/metrics");
         let told = "endpointd_plugin_load_problem{plugin=\"one\",reason=\"";
@@ -291,8 +303,10 @@ fn rollback_returns_to_the_generation_before_and_back() {
     let back = host.post("/plugins/one/rollback");
     assert_eq!(back["state"], "rolled-back", "{back}");
     assert_eq!(run(&host, &topic), "old");
-    // Nothing changes that by itself, nor does a reload.
+    // Nothing changes that by itself, nor does a reload, nor another date of the same content.
+    plugins.write("one", &answering("new"));
     host.post("/plugins/reload");
+    assert_eq!(status(&host, "one")["state"], "rolled-back");
     assert_eq!(run(&host, &topic), "old");
     host.post("/plugins/one/rollback");
     assert_eq!(run(&host, &topic), "new");
@@ -390,6 +404,7 @@ fn a_thousand_swaps_under_load_lose_no_call_and_no_memory() {
                 })
             })
             .collect();
+        let ending = Done(&done);
         for swap in 1..=1000 {
             let swapped = host.post("/plugins/one/rollback");
             assert_eq!(swapped["name"], "one", "{swapped}");
@@ -401,7 +416,7 @@ fn a_thousand_swaps_under_load_lose_no_call_and_no_memory() {
                 early = resident(&host);
             }
         }
-        done.store(true, Ordering::SeqCst);
+        drop(ending);
         let answers = callers
             .into_iter()
             .flat_map(|caller| caller.join().expect("no panic"));
@@ -479,14 +494,9 @@ fn compiled_code_is_kept_and_taken_again_only_if_it_can_be_trusted() {
         bytes[middle] ^= 1;
         std::fs::write(&file, bytes).expect("written");
     };
-    let rename = || {
-        // As if it were what was compiled of another component.
-        let other = file.with_file_name("0".repeat(64));
-        std::fs::rename(&file, &other).expect("renamed");
-        let mut bytes = std::fs::read(&other).expect("a file");
-        bytes.truncate(10);
-        std::fs::write(&file, bytes).expect("written");
-        std::fs::remove_file(&other).expect("removed");
+    let truncate = || {
+        let bytes = std::fs::read(&file).expect("a file");
+        std::fs::write(&file, &bytes[..10]).expect("written");
     };
     let open_up = || {
         let everybody = Permissions::from_mode(0o666);
@@ -499,7 +509,7 @@ fn compiled_code_is_kept_and_taken_again_only_if_it_can_be_trusted() {
     };
     let tampering: [(&dyn Fn(), &str); 4] = [
         (&flip, "it is not as it was written"),
-        (&rename, "it is not as it was written"),
+        (&truncate, "it is not as it was written"),
         (&open_up, "others may write to it"),
         (&link, "it is a symbolic link"),
     ];
@@ -514,6 +524,14 @@ fn compiled_code_is_kept_and_taken_again_only_if_it_can_be_trusted() {
             "{log}"
         );
     }
+
+    // What was compiled of another component is not taken for this one's, whole as it is.
+    let other = Setup::new("memory://")
+        .plugin("other", &answering("other"), &unique("other"), "")
+        .start();
+    let others = std::fs::read(compiled(&other)).expect("a file");
+    let log = restart(&|| std::fs::write(&file, &others).expect("written"));
+    assert!(log.contains("it is not as it was written"), "{log}");
 
     let log = restart(&|| {
         let everybody = Permissions::from_mode(0o777);
@@ -586,6 +604,7 @@ fn a_new_version_beside_an_old_one_disturbs_none_of_its_callers() {
                 })
             })
             .collect();
+        let ending = Done(&done);
         // It has 1.4 and 2.0.
         let folder = host.folder().join("plugins/new");
         std::fs::create_dir(&folder).expect("a folder");
@@ -600,11 +619,74 @@ fn a_new_version_beside_an_old_one_disturbs_none_of_its_callers() {
         assert_eq!(which("1.2"), "null 1.4");
         std::fs::remove_dir_all(&folder).expect("removed");
         eventually("one serves", || which("2.0").is_null().then_some(()));
-        done.store(true, Ordering::SeqCst);
+        drop(ending);
         let calls: u32 = callers
             .into_iter()
             .map(|caller| caller.join().expect("no panic"))
             .sum();
         assert!(calls > 100, "{calls}");
     });
+}
+
+#[test]
+fn a_topic_that_goes_before_the_broker_comes_holds_up_no_other() {
+    let (kept, gone) = (unique("kept"), unique("gone"));
+    let port = free_port();
+    let host = Setup::new(&format!("rabbit://guest:guest@127.0.0.1:{port}/"))
+        .plugin("kept", &answering("kept"), &kept, "")
+        .plugin("gone", &answering("gone"), &gone, "")
+        .launch();
+    host.logs("cannot connect");
+    Plugins::of(&host).remove("gone");
+    host.logs("Withdrew plugin `gone`");
+    let _rabbit = Rabbit::start_with(port, |_| String::new());
+    eventually("it is ready", || (host.ready() == 200).then_some(()));
+    assert_eq!(run(&host, &kept), "kept");
+    assert_eq!(host.ready_lines().len(), 1);
+}
+
+#[test]
+fn a_web_page_can_give_no_orders() {
+    let host = start("memory://", &unique("ordered"), "one");
+    for path in ["/plugins/reload", "/plugins/one/rollback"] {
+        let url = format!("{}{path}", host.admin_url());
+        for kind in ["text/plain", "application/x-www-form-urlencoded"] {
+            let sent = ureq::post(&url).content_type(kind).send("{}");
+            assert!(
+                matches!(sent, Err(ureq::Error::StatusCode(415))),
+                "{sent:?}"
+            );
+        }
+        let sent = ureq::post(&url)
+            .header("Host", "example.org")
+            .content_type("application/json")
+            .send("{}");
+        assert!(
+            matches!(sent, Err(ureq::Error::StatusCode(403))),
+            "{sent:?}"
+        );
+    }
+}
+
+#[test]
+fn files_that_cannot_be_looked_at_withdraw_nothing() {
+    let topic = unique("hidden");
+    let host = start("memory://", &topic, "old");
+    let folder = host.folder().join("plugins/one");
+    let aside = host.folder().join("aside");
+    // A link that leads to itself is there, and nobody can follow it.
+    std::fs::rename(&folder, &aside).expect("renamed");
+    std::os::unix::fs::symlink(&folder, &folder).expect("linked");
+    eventually("it is seen", || {
+        let problem = status(&host, "one")["problem"].to_string();
+        problem.contains("cannot be looked at").then_some(())
+    });
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(run(&host, &topic), "old");
+    std::fs::remove_file(&folder).expect("removed");
+    std::fs::rename(&aside, &folder).expect("renamed");
+    eventually("it is mended", || {
+        status(&host, "one")["problem"].is_null().then_some(())
+    });
+    assert_eq!(run(&host, &topic), "old");
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -29,16 +30,25 @@ struct FileStamp {
 }
 
 impl FileStamp {
-    fn of(path: &Path) -> Option<Self> {
-        let metadata: Metadata = std::fs::metadata(path).ok()?;
-        metadata.is_file().then(|| Self {
+    /// `None` where there is no such file, which is not the same as one that cannot be looked at.
+    fn of(path: &Path) -> io::Result<Option<Self>> {
+        let metadata: Metadata = match std::fs::metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) if is_absence(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(metadata.is_file().then(|| Self {
             device: metadata.dev(),
             inode: metadata.ino(),
             size: metadata.size(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
+        }))
     }
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 /// Looks at the plugins of one folder.
@@ -61,15 +71,16 @@ impl Folder {
         &self.path
     }
 
-    /// Every plugin, which is a folder with a plugin.toml, by name.
-    pub(super) fn look(&mut self) -> std::io::Result<BTreeMap<String, Stamp>> {
+    /// Every plugin, which is a folder with a plugin.toml, by name; an error for one whose files
+    /// cannot be looked at.
+    pub(super) fn look(&mut self) -> io::Result<BTreeMap<String, io::Result<Stamp>>> {
         let mut found = BTreeMap::new();
         for entry in std::fs::read_dir(&self.path)? {
             // One whose name is no text can be neither shown nor named.
             let Ok(name) = entry?.file_name().into_string() else {
                 continue;
             };
-            if let Some(stamp) = self.stamp(&name) {
+            if let Some(stamp) = self.stamp(&name).transpose() {
                 found.insert(name, stamp);
             }
         }
@@ -78,9 +89,11 @@ impl Folder {
     }
 
     /// The state of one plugin's files; `None` where it has no manifest.
-    pub(super) fn stamp(&mut self, name: &str) -> Option<Stamp> {
+    pub(super) fn stamp(&mut self, name: &str) -> io::Result<Option<Stamp>> {
         let folder = self.path.join(name);
-        let manifest = FileStamp::of(&folder.join("plugin.toml"))?;
+        let Some(manifest) = FileStamp::of(&folder.join("plugin.toml"))? else {
+            return Ok(None);
+        };
         let known = self.components.get(name);
         let component = match known.filter(|(stamp, _)| *stamp == manifest) {
             Some((_, component)) => component.clone(),
@@ -91,9 +104,10 @@ impl Folder {
                 component
             }
         };
-        Some(Stamp {
+        let component = component.map(|path| FileStamp::of(&path)).transpose()?;
+        Ok(Some(Stamp {
             manifest,
-            component: component.and_then(|path| FileStamp::of(&path)),
-        })
+            component: component.flatten(),
+        }))
     }
 }

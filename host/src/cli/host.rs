@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use toml::Table;
 
 use super::road::{DEFAULT_VIA, VIA};
@@ -32,7 +33,10 @@ impl Host {
 
     pub fn post<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         let url = self.url()?;
-        read(&url, agent().post(format!("{url}{path}")).send_empty())
+        read(
+            &url,
+            agent().post(format!("{url}{path}")).send_json(json!({})),
+        )
     }
 
     fn url(&self) -> anyhow::Result<String> {

@@ -28,7 +28,7 @@ pub struct Plugins {
 
 /// Load what changed in the plugin folder of a running host, now.
 ///
-/// A host sees changes by itself, within a second or two; this waits until they serve, also tries
+/// A host sees changes by itself, within a second or two; this waits until they are loaded, also tries
 /// again what did not load, and prints what is loaded then. A signal does the same: kill -HUP.
 #[derive(Debug, Args)]
 pub struct Reload {

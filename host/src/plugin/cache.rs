@@ -5,7 +5,7 @@
 //! content, and its name that of the component, the engine's version and settings, and the features of
 //! the processor.
 
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{DirBuilder, DirEntry, File, Metadata, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -15,13 +15,15 @@ use std::time::SystemTime;
 use rustix::process::geteuid;
 use sha2::{Digest, Sha256};
 use tracing::{debug, warn};
+use uuid::Uuid;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::artifact::{Artifact, hexadecimal};
 
-/// Files that are kept; beyond that the longest unused go.
+/// What is kept, in files and in bytes; beyond that the longest unused go.
 const KEPT_FILES: usize = 1000;
+const KEPT_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 const DIGEST_BYTES: usize = 32;
 /// Whatever is larger is not ours: Python's is 60 MiB.
 const MAX_FILE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
@@ -127,15 +129,21 @@ impl Cache {
         let Ok(entries) = std::fs::read_dir(folder) else {
             return;
         };
-        let mut files: Vec<_> = entries
-            .flatten()
-            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
-            .collect();
-        if files.len() > KEPT_FILES {
-            files.sort();
-            for (_, path) in &files[..files.len() - KEPT_FILES] {
-                drop(std::fs::remove_file(path));
+        let of_entry = |entry: DirEntry| {
+            let metadata = entry.metadata().ok()?;
+            Some((metadata.modified().ok()?, metadata.len(), entry.path()))
+        };
+        let mut files: Vec<_> = entries.flatten().filter_map(of_entry).collect();
+        files.sort();
+        let mut bytes: u64 = files.iter().map(|(_, size, _)| size).sum();
+        let mut count = files.len();
+        for (_, size, path) in files {
+            if count <= KEPT_FILES && bytes <= KEPT_BYTES {
+                break;
             }
+            drop(std::fs::remove_file(path));
+            count -= 1;
+            bytes -= size;
         }
     }
 }
@@ -184,15 +192,19 @@ fn digest(path: &Path, code: &[u8]) -> Vec<u8> {
 /// Writes the whole file or none.
 fn write(path: &Path, code: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let partial = folder.join(format!("partial-{}", std::process::id()));
-    drop(std::fs::remove_file(&partial));
+    let partial = folder.join(format!("partial-{}", Uuid::new_v4().simple()));
     let mut options = OpenOptions::new();
     let mut file = options
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(&partial)?;
-    file.write_all(&digest(path, code))?;
-    file.write_all(code)?;
-    std::fs::rename(&partial, path)
+    let written = file
+        .write_all(&digest(path, code))
+        .and_then(|()| file.write_all(code))
+        .and_then(|()| std::fs::rename(&partial, path));
+    if written.is_err() {
+        drop(std::fs::remove_file(&partial));
+    }
+    written
 }

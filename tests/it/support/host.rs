@@ -245,7 +245,7 @@ impl Host {
 
     pub(crate) fn post(&self, path: &str) -> Value {
         let request = agent().post(format!("{}{path}", self.admin_url()));
-        let text = text_of(request.send_empty());
+        let text = text_of(request.send_json(json!({})));
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
