@@ -7,6 +7,7 @@ pub(crate) mod host;
 pub(crate) mod peer;
 pub(crate) mod proxy;
 pub(crate) mod rabbit;
+pub(crate) mod redis;
 pub(crate) mod watchdog;
 pub(crate) mod wire;
 

@@ -11,6 +11,7 @@ use crate::support::guests::shipped;
 use crate::support::host::{Host, Setup};
 use crate::support::peer::Peer;
 use crate::support::rabbit::Rabbit;
+use crate::support::redis::Redis;
 use crate::support::wire::{Wire, envelope, message_of};
 use crate::support::{eventually, rabbit, unique};
 
@@ -104,6 +105,46 @@ fn now() -> String {
         "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]"
     );
     soon.format(format).expect("a time")
+}
+
+#[test]
+fn two_hosts_on_one_topic_and_one_bucket_server_agree_on_an_agent() {
+    let (topic, rabbit, redis) = (unique("agreed"), rabbit::shared(), Redis::start());
+    let more = "[grants]\nkeyvalue = [\"agents\"]\nclient = [\"fanout:q-server-resource-versions\"]\n\
+                [config]\nagent_down_time = \"10\"";
+    let bucket = format!(
+        "[keyvalue.agents]\nbackend = \"redis\"\nurl = \"{}\"",
+        redis.url()
+    );
+    let start = |name: &str| {
+        Setup::named(&rabbit.url(), name)
+            .tables(&bucket)
+            .plugin("report_state", &shipped("report_state"), &topic, more)
+            .start()
+    };
+    let _hosts = [start("one"), start("two")];
+    let mut wire = Wire::connect(rabbit.port());
+    let mut report = |server: &str| {
+        let mut message = captured();
+        message["args"] = json!({"agent_state": {"agent_state": agent()}, "time": now()});
+        wire.call("neutron", &format!("{topic}.{server}"), message)
+    };
+    for (server, status) in [("one", "new"), ("two", "alive"), ("one", "alive")] {
+        assert_eq!(report(server)["result"], status, "{server}");
+    }
+    std::thread::sleep(Duration::from_secs(11));
+    for (server, status) in [("two", "revived"), ("one", "alive")] {
+        assert_eq!(report(server)["result"], status, "{server}");
+    }
+    // Without it they say so, in time.
+    drop(redis);
+    let failure = super::failure_of(&report("one"));
+    let told = failure.to_string();
+    assert!(
+        told.contains("the bucket's server cannot be reached"),
+        "{told}"
+    );
+    assert!(!told.contains("socket"), "{told}");
 }
 
 #[test]
