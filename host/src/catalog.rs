@@ -35,7 +35,7 @@ const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
 /// Every plugin of a folder.
 pub struct Catalog {
     folder: Folder,
-    loader: Arc<PluginLoader>,
+    loader: PluginLoader,
     /// By name.
     slots: BTreeMap<String, Slot>,
     /// Whether the folder could be read the last time.
@@ -105,7 +105,7 @@ impl Catalog {
     pub async fn open(directory: &Path, loader: PluginLoader) -> Result<Self, CatalogError> {
         let mut catalog = Self {
             folder: Folder::new(directory),
-            loader: Arc::new(loader),
+            loader,
             slots: BTreeMap::new(),
             readable: true,
             by_topic: watch::Sender::default(),

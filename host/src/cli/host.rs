@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use toml::Table;
 
-use super::road::{DEFAULT_VIA, VIA};
+use super::road::{DEFAULT_VIA, VIA, host_agent, host_url};
 use crate::admin::Outcome;
 use crate::config::{Config, DEFAULT_FILE, Sources};
 
@@ -55,22 +55,12 @@ impl Host {
             }
             None => DEFAULT_VIA.to_owned(),
         };
-        anyhow::ensure!(
-            url.starts_with("http://"),
-            "--via or {VIA} names no way to a host: write http://ADDRESS:PORT, as its [admin] has it"
-        );
-        Ok(url.trim_end_matches('/').to_owned())
+        host_url(&url)
     }
 }
 
 fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        // The host is addressed as itself.
-        .proxy(None)
-        .timeout_global(Some(PATIENCE))
-        .build()
-        .into()
+    host_agent(Some(PATIENCE))
 }
 
 fn read<T: DeserializeOwned>(

@@ -75,17 +75,18 @@ impl Road {
             || !self.oslo_config_file.is_empty();
         let via = self.via.clone().or_else(|| std::env::var(VIA).ok());
         if let Some(via) = via.filter(|_| !names_a_broker) {
-            return host(&via);
+            return Ok(Sender::Host(host_url(&via)?));
         }
         let finds_a_broker = URL_VARIABLES.iter().any(|name| std::env::var(name).is_ok())
             || Path::new(DEFAULT_FILE).exists();
         if !names_a_broker && !finds_a_broker {
-            return host(DEFAULT_VIA);
+            return Ok(Sender::Host(host_url(DEFAULT_VIA)?));
         }
         let config = self.load()?;
         let url = config.transport_url()?;
         if url == TransportUrl::Memory {
-            return host(&format!("http://{}", config.admin.listen));
+            let url = host_url(&format!("http://{}", config.admin.listen))?;
+            return Ok(Sender::Host(url));
         }
         let mut options = config.rabbit_options(&url)?;
         // Its names for queues would be those of every other command that runs here now.
@@ -118,12 +119,13 @@ impl Road {
     }
 }
 
-fn host(url: &str) -> anyhow::Result<Sender> {
+/// The URL of a host's admin listener, to which paths can be added.
+pub fn host_url(url: &str) -> anyhow::Result<String> {
     anyhow::ensure!(
         url.starts_with("http://"),
         "--via or {VIA} names no way to a host: write http://ADDRESS:PORT, as its [admin] has it"
     );
-    Ok(Sender::Host(url.trim_end_matches('/').to_owned()))
+    Ok(url.trim_end_matches('/').to_owned())
 }
 
 impl Sender {
@@ -195,15 +197,20 @@ async fn through_host(
     asking.await?
 }
 
-fn ask(url: &str, request: &SendRequest) -> anyhow::Result<(StatusCode, Outcome)> {
-    let timeout = request.timeout_ms.map(Duration::from_millis);
-    let agent: ureq::Agent = ureq::Agent::config_builder()
+/// Asks hosts.
+pub fn host_agent(timeout: Option<Duration>) -> ureq::Agent {
+    ureq::Agent::config_builder()
         .http_status_as_error(false)
         // The host is addressed as itself, and what is sent is for nobody else.
         .proxy(None)
-        .timeout_global(timeout.map(|timeout| timeout + HTTP_GRACE))
+        .timeout_global(timeout)
         .build()
-        .into();
+        .into()
+}
+
+fn ask(url: &str, request: &SendRequest) -> anyhow::Result<(StatusCode, Outcome)> {
+    let timeout = request.timeout_ms.map(Duration::from_millis);
+    let agent = host_agent(timeout.map(|timeout| timeout + HTTP_GRACE));
     let answered = agent.post(url).send_json(request).and_then(|mut response| {
         let status = response.status().as_u16();
         let body = response.body_mut().with_config().limit(LARGEST_ANSWER);

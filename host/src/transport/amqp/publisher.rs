@@ -4,6 +4,7 @@
 //! Each message has a channel to itself until it is confirmed. A broker tells what it returned, and
 //! why it closed a channel, without saying which message it means: here there is only one.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -118,7 +119,8 @@ impl Publisher {
         to: &Destination,
         message: &Arc<Outgoing>,
     ) -> Result<(), PublishError> {
-        let route = Arc::new(Route::new(to, message.mandatory, &self.config)?);
+        let parcel = Arc::new(Parcel::new(to, message, &self.config)?);
+        let route = &parcel.route;
         let lane = match to {
             Destination::Reply { .. } => &self.replies,
             Destination::Topic { .. } | Destination::Fanout { .. } => &self.requests,
@@ -130,9 +132,7 @@ impl Publisher {
             }
             let publishing = publish_on(
                 self.channel().await?,
-                Arc::clone(&route),
-                Arc::clone(message),
-                self.config.kombu_compression.codec(),
+                Arc::clone(&parcel),
                 Arc::clone(&self.at_rest),
                 place,
             );
@@ -146,18 +146,11 @@ impl Publisher {
                 .map_err(|error| PublishError::Broken(error.into()))?;
             match (outcome, &route.exchange) {
                 // Whoever was the last to use it took it along; that is nobody's failure.
-                (Err(OnChannel::Lapin(error)), Some(exchange)) if is_missing(&error) => {
+                (Err(error), Some(exchange)) if is_missing(&error) => {
                     self.declared().remove(&exchange.name);
                     sleep(GONE_PAUSE).await;
                 }
-                (Err(OnChannel::Lapin(error)), _) => return Err(error.into()),
-                (Err(OnChannel::TooLarge(bytes)), _) => {
-                    return Err(PublishError::Refused(format!(
-                        "the message has {} MiB, and RabbitMQ takes {} at most",
-                        bytes.div_ceil(1024 * 1024),
-                        LARGEST_BODY / (1024 * 1024)
-                    )));
-                }
+                (Err(error), _) => return Err(error.into()),
                 (Ok(confirmation), _) => return verdict(confirmation, route.key.clone()),
             }
         }
@@ -238,38 +231,65 @@ fn keep(at_rest: &Mutex<Vec<Channel>>, channel: Channel) {
     }
 }
 
-/// What can go wrong on the message's own channel.
-enum OnChannel {
-    TooLarge(usize),
-    Lapin(lapin::Error),
-}
-
 /// Publishes, awaits the confirm, and only then lets go of channel and place.
 async fn publish_on(
     channel: Channel,
-    route: Arc<Route>,
-    message: Arc<Outgoing>,
-    codec: Option<Codec>,
+    parcel: Arc<Parcel>,
     at_rest: Arc<Mutex<Vec<Channel>>>,
     _place: Underway,
-) -> Result<Confirmation, OnChannel> {
+) -> lapin::Result<Confirmation> {
+    let route = &parcel.route;
     let options = BasicPublishOptions {
         mandatory: route.mandatory,
         ..BasicPublishOptions::default()
     };
-    let body = compressed(codec, &message.body);
-    if body.len() > LARGEST_BODY {
-        keep(&at_rest, channel);
-        return Err(OnChannel::TooLarge(body.len()));
-    }
-    let exchange = route.exchange_name().into();
-    let key = route.key.as_str().into();
-    let properties = properties(&message, codec);
-    let publishing = channel.basic_publish(exchange, key, options, &body, properties);
-    let confirm = publishing.await.map_err(OnChannel::Lapin)?;
-    let confirmation = confirm.await.map_err(OnChannel::Lapin)?;
+    let (exchange, key) = (route.exchange_name().into(), route.key.as_str().into());
+    let properties = properties(&parcel.message, parcel.codec);
+    let publishing = channel.basic_publish(exchange, key, options, parcel.body(), properties);
+    let confirmation = publishing.await?.await?;
     keep(&at_rest, channel);
     Ok(confirmation)
+}
+
+/// A message that is ready to be sent, as often as that takes.
+struct Parcel {
+    route: Route,
+    message: Arc<Outgoing>,
+    codec: Option<Codec>,
+    /// The body, where it is not the message's own.
+    compressed: Option<Vec<u8>>,
+}
+
+impl Parcel {
+    fn new(
+        to: &Destination,
+        message: &Arc<Outgoing>,
+        config: &Config,
+    ) -> Result<Self, PublishError> {
+        let codec = config.kombu_compression.codec();
+        let parcel = Self {
+            route: Route::new(to, message.mandatory, config)?,
+            message: Arc::clone(message),
+            codec,
+            compressed: match compressed(codec, &message.body) {
+                Cow::Owned(body) => Some(body),
+                Cow::Borrowed(_) => None,
+            },
+        };
+        let bytes = parcel.body().len();
+        match bytes > LARGEST_BODY {
+            false => Ok(parcel),
+            true => Err(PublishError::Refused(format!(
+                "the message has {} MiB, and RabbitMQ takes {} at most",
+                bytes.div_ceil(1024 * 1024),
+                LARGEST_BODY / (1024 * 1024)
+            ))),
+        }
+    }
+
+    fn body(&self) -> &[u8] {
+        self.compressed.as_deref().unwrap_or(&self.message.body)
+    }
 }
 
 /// Where a message goes, in AMQP's terms.
