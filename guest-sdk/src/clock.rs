@@ -1,4 +1,4 @@
-//! The host's clock. `SystemTime::now()` panics on `wasm32-unknown-unknown`; this works on both
+//! The host's clock, where the operator granted it with `clocks = true`. `SystemTime::now()` panics on `wasm32-unknown-unknown`; this works on both
 //! targets.
 
 use std::time::SystemTime;

@@ -1,11 +1,12 @@
-//! The settings that the operator gave in `[config]` of plugin.toml.
+//! The settings that the operator gave in `[config]` of plugin.toml, and the secrets that `[secrets]`
+//! names there.
 
 use std::fmt::Display;
 use std::str::FromStr;
 
 use crate::{Failure, builtins, host};
 
-/// The setting of this name.
+/// The setting or the secret of this name. `None` also where a secret cannot be read now.
 pub fn get(name: &str) -> Option<String> {
     host::config_get(name)
 }

@@ -28,8 +28,9 @@
 //! and the log are plain Rust, one set a thread, so methods can be unit-tested as they are (see
 //! [`testing`]).
 //!
-//! What a plugin may use is up to the operator: buckets are granted by name in plugin.toml, and
-//! settings are given there.
+//! What a plugin may use is up to the operator: what is called here without a grant in plugin.toml
+//! refuses the whole plugin, with the line that would grant it. Settings, secrets, the log and what is
+//! known of the call are always there.
 
 #![deny(missing_docs)]
 
@@ -42,6 +43,7 @@ mod context;
 mod error;
 mod glue;
 mod host;
+pub mod http;
 pub mod keyvalue;
 pub mod log;
 pub mod random;

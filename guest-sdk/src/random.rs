@@ -1,4 +1,5 @@
-//! Random numbers that cannot be predicted, from the host.
+//! Random numbers that cannot be predicted, from the host, where the operator granted them with
+//! `random = true`.
 
 use crate::host;
 

@@ -1,5 +1,5 @@
 //! The host's side of a unit test, native only. Every thread, and so every test, has its own:
-//! no settings, empty buckets, an empty log, nobody to call.
+//! no settings, empty buckets, an empty log, nobody to call and no host to reach.
 
 use std::time::SystemTime;
 
@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::client::{Error, Kind, Target};
 use crate::host::world;
+use crate::http;
 use crate::log::Level;
 
 /// Gives the plugin a setting.
@@ -42,4 +43,11 @@ pub fn answer(answerer: impl FnMut(&Target, &str, Value) -> Result<Value, Error>
 /// The messages sent so far, each with its method and arguments as JSON, and forgets them.
 pub fn take_sent() -> Vec<(Kind, Target, String, String)> {
     world(|world| std::mem::take(&mut world.sent))
+}
+
+/// Responds to HTTP requests. Without it no host is granted.
+pub fn respond(
+    responder: impl FnMut(&http::Request) -> Result<http::Response, http::Error> + 'static,
+) {
+    world(|world| world.responder = Some(Box::new(responder)));
 }

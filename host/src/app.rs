@@ -26,9 +26,9 @@ use crate::keyvalue::file::FileBucket;
 use crate::keyvalue::memory::MemoryBucket;
 use crate::keyvalue::redis::RedisBucket;
 use crate::keyvalue::{Backend, Buckets, KeyValue};
-use crate::plugin::PluginLoader;
 use crate::plugin::cache::Cache;
 use crate::plugin::engine::PluginEngine;
+use crate::plugin::loader::PluginLoader;
 use crate::protocol::target::ServerTarget;
 use crate::server::executor::Pool;
 use crate::server::local::LocalServers;
@@ -275,18 +275,18 @@ fn open_buckets(config: &Config) -> anyhow::Result<Buckets> {
     let mut buckets: BTreeMap<_, Arc<dyn KeyValue>> = BTreeMap::new();
     for (name, bucket) in &config.keyvalue {
         let open: Arc<dyn KeyValue> = match bucket.backend {
-            Backend::Memory => Arc::new(MemoryBucket::default()),
+            Backend::Memory => Arc::new(MemoryBucket::new(bucket.limits())),
             Backend::File => {
                 let default = || config.data_dir.join(format!("{}.redb", name.as_str()));
                 let path = bucket.path.clone().unwrap_or_else(default);
-                Arc::new(FileBucket::open(Path::new(&path))?)
+                Arc::new(FileBucket::open(Path::new(&path), bucket.limits())?)
             }
             Backend::Redis => {
                 let name = name.as_str();
                 let url = bucket.url.as_deref().with_context(|| {
                     format!("[keyvalue.{name}] has the backend `redis` and no `url`")
                 })?;
-                let bucket = RedisBucket::new(url, name).map_err(|problem| {
+                let bucket = RedisBucket::new(url, name, bucket.limits()).map_err(|problem| {
                     anyhow::anyhow!("`url` of [keyvalue.{name}] is no good: {problem}")
                 })?;
                 Arc::new(bucket)

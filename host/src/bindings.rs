@@ -4,6 +4,7 @@ wasmtime::component::bindgen!({
     path: "../guest-sdk/wit",
     world: "endpoint",
     imports: {
+        "wasi:config": async | trappable,
         "wasi:keyvalue": async | trappable,
         "endpointd:rpc/client": async | trappable,
         default: trappable,
@@ -11,6 +12,7 @@ wasmtime::component::bindgen!({
     exports: { default: async },
     with: {
         "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
+        "wasi:io": wasmtime_wasi::p2::bindings::io,
         "wasi:random": wasmtime_wasi::p2::bindings::random,
         "wasi:keyvalue/store.bucket": crate::keyvalue::OpenBucket,
         "wasi:keyvalue/atomics.cas": crate::keyvalue::PendingSwap,

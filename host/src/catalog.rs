@@ -12,17 +12,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use self::folder::{Folder, Stamp};
 use self::status::Entry;
 use crate::endpoint::{ByTopic, Endpoint, Endpoints};
+use crate::plugin::Plugin;
+use crate::plugin::loader::{LoadError, PluginLoader};
+use crate::plugin::source::Source;
 use crate::plugin::tally::Tally;
-use crate::plugin::{LoadError, Plugin, PluginLoader, Source};
 
 /// How often the folder is looked at. Files are taken as written when two looks in a row see the
 /// same.
@@ -31,13 +36,20 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 const HURRIED_LOOK: Duration = Duration::from_millis(100);
 /// How long a reload that somebody asked for waits for files that go on changing.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
+/// Plugins that are loaded at the same time: one that is slow to say what it serves must not keep the
+/// others waiting, and to compile takes memory.
+const LOADS_AT_ONCE: usize = 4;
 
 /// Every plugin of a folder.
 pub struct Catalog {
     folder: Folder,
-    loader: PluginLoader,
+    loader: Arc<PluginLoader>,
     /// By name.
     slots: BTreeMap<String, Slot>,
+    loading: FuturesUnordered<BoxFuture<'static, Loaded>>,
+    loads: Arc<Semaphore>,
+    /// Who waits for everything to be loaded.
+    reloads: Vec<PendingReload>,
     /// Whether the folder could be read the last time.
     readable: bool,
     by_topic: watch::Sender<ByTopic>,
@@ -53,10 +65,28 @@ struct Slot {
     /// Its files when they were looked at the last time, and since when they are so; `None` for the
     /// files if they are gone.
     seen: Option<(Option<Stamp>, Instant)>,
+    /// Whether what is in its folder is being loaded.
+    is_loading: bool,
     /// Its files when they were loaded, or could not be.
     tried: Option<Stamp>,
     on_disk: Option<String>,
     problem: Option<String>,
+}
+
+/// What came of loading what was in a plugin's folder.
+struct Loaded {
+    name: String,
+    /// Its files before they were read.
+    stamp: Stamp,
+    started: Instant,
+    /// The generation that was read; `None` if nothing could be.
+    on_disk: Option<String>,
+    outcome: Result<Arc<Plugin>, LoadError>,
+}
+
+struct PendingReload {
+    patience: Instant,
+    done: oneshot::Sender<Result<(), ReloadError>>,
 }
 
 /// What an operator asks of the catalog.
@@ -105,8 +135,11 @@ impl Catalog {
     pub async fn open(directory: &Path, loader: PluginLoader) -> Result<Self, CatalogError> {
         let mut catalog = Self {
             folder: Folder::new(directory),
-            loader,
+            loader: Arc::new(loader),
             slots: BTreeMap::new(),
+            loading: FuturesUnordered::new(),
+            loads: Arc::new(Semaphore::new(LOADS_AT_ONCE)),
+            reloads: Vec::new(),
             readable: true,
             by_topic: watch::Sender::default(),
             entries: watch::Sender::new(Arc::new([])),
@@ -120,12 +153,13 @@ impl Catalog {
         for (name, stamp) in found {
             match stamp {
                 Err(reason) => catalog.cannot_look(&name, &reason),
-                Ok(stamp) if catalog.is_still(&name, &stamp) => {
-                    catalog.load(&name, stamp).await;
-                }
+                Ok(stamp) if catalog.is_still(&name, &stamp) => catalog.start_load(&name, stamp),
                 // It is looked at again soon.
                 Ok(_) => {}
             }
+        }
+        while let Some(loaded) = catalog.loading.next().await {
+            catalog.finish_load(loaded);
         }
         if catalog.slots.is_empty() {
             warn!(
@@ -150,52 +184,70 @@ impl Catalog {
 
     /// Watches the folder and does what operators ask, until `stop`.
     pub async fn run(mut self, mut commands: mpsc::Receiver<Command>, stop: CancellationToken) {
-        let mut looks = interval(LOOK_INTERVAL);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut next_look = Instant::now();
         let watching = async {
             loop {
                 tokio::select! {
-                    _ = looks.tick() => {
-                        self.look(false).await;
+                    () = sleep_until(next_look.into()) => {
+                        self.look_around(false);
                     }
-                    Some(command) = commands.recv() => self.obey(command).await,
+                    Some(command) = commands.recv() => match command {
+                        Command::Reload(done) => {
+                            let patience = Instant::now() + RELOAD_PATIENCE;
+                            self.reloads.push(PendingReload { patience, done });
+                            self.look_around(true);
+                        }
+                        Command::Rollback { name, done } => {
+                            let _ = done.send(self.roll_back(name));
+                            continue;
+                        }
+                    },
+                    Some(loaded) = self.loading.next(), if !self.loading.is_empty() => {
+                        self.finish_load(loaded);
+                        self.publish();
+                        continue;
+                    }
                 }
+                next_look = Instant::now()
+                    + match self.reloads.is_empty() {
+                        true => LOOK_INTERVAL,
+                        false => HURRIED_LOOK,
+                    };
             }
         };
         stop.run_until_cancelled(watching).await;
     }
 
-    async fn obey(&mut self, command: Command) {
-        match command {
-            Command::Reload(done) => {
-                let patience = Instant::now() + RELOAD_PATIENCE;
-                let mut again = true;
-                let settled = loop {
-                    if !self.look(again).await {
-                        break true;
-                    }
-                    if Instant::now() >= patience {
-                        break false;
-                    }
-                    again = false;
-                    sleep(HURRIED_LOOK).await;
-                };
-                let _ = done.send(match (self.readable, settled) {
-                    (false, _) => Err(ReloadError::Unreadable(self.folder.path().to_owned())),
-                    (true, false) => Err(ReloadError::Unsettled),
-                    (true, true) => Ok(()),
-                });
+    /// Looks at the folder, and answers those who wait for it to be loaded. With `again` also what could
+    /// not be loaded is tried.
+    fn look_around(&mut self, again: bool) {
+        let unsettled = self.look(again);
+        for slot in self.slots.values() {
+            if let Some(current) = &slot.current {
+                current.retire_instances();
             }
-            Command::Rollback { name, done } => {
-                let _ = done.send(self.roll_back(name));
+            if let Some(previous) = &slot.previous {
+                previous.clear_instances();
+            }
+        }
+        let answer = match (self.readable, unsettled || !self.loading.is_empty()) {
+            (false, _) => Some(Err(ReloadError::Unreadable(self.folder.path().to_owned()))),
+            (true, false) => Some(Ok(())),
+            (true, true) => None,
+        };
+        let now = Instant::now();
+        for reload in std::mem::take(&mut self.reloads) {
+            let late = (now >= reload.patience).then_some(Err(ReloadError::Unsettled));
+            match answer.clone().or(late) {
+                Some(answer) => drop(reload.done.send(answer)),
+                None => self.reloads.push(reload),
             }
         }
     }
 
-    /// Loads what is new or has changed since the last look but one, and drops what is gone. With
-    /// `again` also what could not be loaded is tried. Whether there is more to come: files that may
-    /// be being written.
-    async fn look(&mut self, again: bool) -> bool {
+    /// Begins to load what is new or has changed since the last look but one, and drops what is gone.
+    /// Whether there is more to come: files that may be being written.
+    fn look(&mut self, again: bool) -> bool {
         let found = match self.folder.look() {
             Ok(found) => found,
             Err(reason) => {
@@ -223,14 +275,17 @@ impl Catalog {
                 }
             };
             let slot = self.slots.entry(name.clone()).or_default();
-            let failed = again && slot.problem.is_some();
-            if slot.tried.as_ref() == Some(&stamp) && !failed {
-                slot.is_settled(Some(&stamp));
-            } else if slot.is_settled(Some(&stamp)) {
-                unsettled |= !self.load(&name, stamp).await;
-                self.publish();
-            } else {
-                unsettled = true;
+            // Once more, whether the files changed or not.
+            if again && slot.problem.is_some() {
+                slot.tried = None;
+            }
+            let is_settled = slot.is_settled(Some(&stamp));
+            if slot.is_loading || slot.tried.as_ref() == Some(&stamp) {
+                continue;
+            }
+            match is_settled {
+                true => self.start_load(&name, stamp),
+                false => unsettled = true,
             }
         }
         unsettled
@@ -271,34 +326,62 @@ impl Catalog {
         false
     }
 
-    /// Loads what is in the folder, and has it take the place of what served. False if its files
-    /// changed meanwhile: then nothing came of it.
-    async fn load(&mut self, name: &str, stamp: Stamp) -> bool {
-        let started = Instant::now();
-        let tally = Arc::clone(&self.slots.entry(name.to_owned()).or_default().tally);
-        let (on_disk, loaded) = self
-            .load_beside(name, tally)
-            .instrument(info_span!("load", plugin.name = name))
-            .await;
-        let is_still = self.is_still(name, &stamp);
+    /// Begins to load what is in the folder, beside what serves.
+    fn start_load(&mut self, name: &str, stamp: Stamp) {
         let slot = self.slots.entry(name.to_owned()).or_default();
+        slot.is_loading = true;
+        let tally = Arc::clone(&slot.tally);
+        let (loader, loads) = (Arc::clone(&self.loader), Arc::clone(&self.loads));
+        let folder = self.folder.path().join(name);
+        let span = info_span!("load", plugin.name = name);
+        let name = name.to_owned();
+        let loading = async move {
+            let _turn = loads.acquire().await;
+            let started = Instant::now();
+            let (on_disk, outcome) = load(&loader, folder, tally).await;
+            Loaded {
+                name,
+                stamp,
+                started,
+                on_disk,
+                outcome,
+            }
+        };
+        self.loading.push(Box::pin(loading.instrument(span)));
+    }
+
+    /// Has what was loaded take the place of what served.
+    fn finish_load(&mut self, loaded: Loaded) {
+        let Loaded {
+            name,
+            stamp,
+            started,
+            on_disk,
+            outcome,
+        } = loaded;
+        let is_still = self.is_still(&name, &stamp);
+        // It may have been withdrawn meanwhile.
+        let Some(slot) = self.slots.get_mut(&name) else {
+            return;
+        };
+        slot.is_loading = false;
         if !is_still {
             // What was read may be half of the one and half of the other.
-            return false;
+            return;
         }
         slot.tried = Some(stamp);
         if slot.current.is_some() && slot.problem.is_none() && slot.on_disk == on_disk {
             // Only what stands around the content changed, such as a date. It undoes no rollback.
-            return true;
+            return;
         }
         slot.on_disk = on_disk;
-        match loaded {
+        match outcome {
             Ok(plugin) => {
                 slot.problem = None;
                 let generation = plugin.generation().to_owned();
                 let same = |current: &Arc<Plugin>| current.generation() == generation;
                 if slot.current.as_ref().is_some_and(same) {
-                    return true;
+                    return;
                 }
                 let duration_ms = started.elapsed().as_millis();
                 let verb = match &slot.current {
@@ -329,24 +412,6 @@ impl Catalog {
                 slot.problem = Some(problem.to_string());
             }
         }
-        true
-    }
-
-    /// The generation that is in the folder, and what came of loading it.
-    async fn load_beside(
-        &self,
-        name: &str,
-        tally: Arc<Tally>,
-    ) -> (Option<String>, Result<Arc<Plugin>, LoadError>) {
-        let folder = self.folder.path().join(name);
-        let reading = spawn_blocking(move || Source::read(&folder)).await;
-        let source = match reading {
-            Ok(Ok(source)) => source,
-            Ok(Err(problem)) => return (None, Err(problem)),
-            Err(panicked) => return (None, Err(LoadError::Compile(panicked.to_string()))),
-        };
-        let generation = source.generation().to_owned();
-        (Some(generation), self.loader.load(source, tally).await)
     }
 
     fn roll_back(&mut self, name: String) -> Result<(), RollbackError> {
@@ -406,6 +471,22 @@ impl Catalog {
     }
 }
 
+/// The generation that is in a plugin's folder, and what came of loading it.
+async fn load(
+    loader: &PluginLoader,
+    folder: PathBuf,
+    tally: Arc<Tally>,
+) -> (Option<String>, Result<Arc<Plugin>, LoadError>) {
+    let reading = spawn_blocking(move || Source::read(&folder)).await;
+    let source = match reading {
+        Ok(Ok(source)) => source,
+        Ok(Err(problem)) => return (None, Err(problem.into())),
+        Err(panicked) => return (None, Err(LoadError::Compile(panicked.to_string()))),
+    };
+    let generation = source.generation.clone();
+    (Some(generation), loader.load(source, tally).await)
+}
+
 impl Slot {
     /// Remembers its files, and whether they have been so for long enough.
     fn is_settled(&mut self, files: Option<&Stamp>) -> bool {
@@ -428,6 +509,7 @@ impl Default for Slot {
             previous: None,
             since: SystemTime::now(),
             seen: None,
+            is_loading: false,
             tried: None,
             on_disk: None,
             problem: None,
@@ -438,7 +520,7 @@ impl Default for Slot {
 /// What a new generation imports and is granted that the old did not, and the other way round.
 fn log_differences(before: &Plugin, after: &Plugin) {
     let grants = |plugin: &Plugin| plugin.manifest().grants.lines();
-    let imports = |plugin: &Plugin| plugin.imports().to_vec();
+    let imports = |plugin: &Plugin| plugin.imports().map(str::to_owned).collect::<Vec<_>>();
     let name = after.name();
     for (what, before, after) in [
         ("import", imports(before), imports(after)),

@@ -17,6 +17,9 @@ use sha2::{Digest, Sha256};
 /// How many keys one page of a listing holds.
 pub const KEYS_PER_PAGE: usize = 1000;
 
+/// What a key may have at most.
+pub const MAX_KEY_BYTES: usize = 1024;
+
 /// One bucket's backend. Each operation is atomic, and durable when it returns if the backend is.
 #[async_trait]
 pub trait KeyValue: Send + Sync {
@@ -64,6 +67,93 @@ pub enum Written {
     Conflict(Option<Vec<u8>>),
 }
 
+/// What a bucket may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct BucketLimits {
+    pub keys: u64,
+    pub value_bytes: usize,
+    /// Of all keys and values together.
+    pub total_bytes: u64,
+}
+
+impl Default for BucketLimits {
+    fn default() -> Self {
+        Self {
+            keys: 1_000_000,
+            value_bytes: 1024 * 1024,
+            total_bytes: 1024 * 1024 * 1024,
+        }
+    }
+}
+
+impl BucketLimits {
+    /// Refuses a key or a value that is too large whatever the bucket holds.
+    fn check(&self, key: &str, change: &Change) -> Result<(), KeyValueError> {
+        if key.len() > MAX_KEY_BYTES {
+            return Err(KeyValueError::TooLarge(format!(
+                "the key has more than {MAX_KEY_BYTES} bytes"
+            )));
+        }
+        match change {
+            Change::Set(value) | Change::Swap { value, .. } if value.len() > self.value_bytes => {
+                Err(KeyValueError::TooLarge(format!(
+                    "the value has more than the bucket's limit of {} KiB (max_value_kib)",
+                    self.value_bytes / 1024
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn too_many_keys(&self) -> KeyValueError {
+        KeyValueError::TooLarge(format!(
+            "the bucket has its {} keys and takes no other (max_keys)",
+            self.keys
+        ))
+    }
+
+    fn too_many_bytes(&self) -> KeyValueError {
+        KeyValueError::TooLarge(format!(
+            "the bucket has its {} MiB and takes no more (max_total_mib)",
+            self.total_bytes / (1024 * 1024)
+        ))
+    }
+}
+
+/// What a bucket holds.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Usage {
+    keys: u64,
+    /// Of all keys and values together.
+    bytes: u64,
+}
+
+impl Usage {
+    /// What it holds when the key has a value of `after` bytes in place of one of `before`, or none; an
+    /// error if it may not grow so far. To shrink is always right.
+    fn changed(
+        self,
+        limits: &BucketLimits,
+        key: &str,
+        before: Option<usize>,
+        after: Option<usize>,
+    ) -> Result<Self, KeyValueError> {
+        let size = |value: Option<usize>| value.map_or(0, |bytes| (key.len() + bytes) as u64);
+        let count = |value: Option<usize>| u64::from(value.is_some());
+        let changed = Self {
+            keys: (self.keys + count(after)).saturating_sub(count(before)),
+            bytes: (self.bytes + size(after)).saturating_sub(size(before)),
+        };
+        if changed.keys > self.keys && changed.keys > limits.keys {
+            return Err(limits.too_many_keys());
+        }
+        if changed.bytes > self.bytes && changed.bytes > limits.total_bytes {
+            return Err(limits.too_many_bytes());
+        }
+        Ok(changed)
+    }
+}
+
 impl Change {
     /// The value that the key holds afterwards, if it changes, and what to report.
     fn apply(self, current: Option<&[u8]>) -> Result<(NewValue, Written), KeyValueError> {
@@ -97,6 +187,17 @@ enum NewValue {
     Set(Vec<u8>),
 }
 
+impl NewValue {
+    /// Its size where there was one of `before` bytes.
+    fn size(&self, before: Option<usize>) -> Option<usize> {
+        match self {
+            Self::Unchanged => before,
+            Self::Removed => None,
+            Self::Set(value) => Some(value.len()),
+        }
+    }
+}
+
 fn decimal(value: &[u8]) -> Option<i64> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
@@ -108,6 +209,9 @@ pub enum KeyValueError {
     File { path: String, reason: String },
     #[error("the value is not a decimal number of 64 bits, or would not be one")]
     NotANumber,
+    /// Beyond one of the bucket's limits, which the text names.
+    #[error("{0}")]
+    TooLarge(String),
     #[error("the bucket server at {address} does not do it: {reason}")]
     Server { address: String, reason: String },
     #[error("the bucket is closed")]
@@ -152,6 +256,37 @@ pub struct BucketConfig {
     /// Where the Redis server is: `redis://[USER:PASSWORD@]HOST:PORT/DATABASE`. A password is better
     /// kept out of this file: ENDPOINTD_KEYVALUE__NAME__URL is the same.
     pub url: Option<String>,
+    /// Keys that it may have.
+    #[serde(default = "default_max_keys")]
+    pub max_keys: u64,
+    /// What one value may have.
+    #[serde(default = "default_max_value_kib")]
+    pub max_value_kib: u32,
+    /// What all keys and values may have together.
+    #[serde(default = "default_max_total_mib")]
+    pub max_total_mib: u32,
+}
+
+fn default_max_keys() -> u64 {
+    BucketLimits::default().keys
+}
+
+fn default_max_value_kib() -> u32 {
+    (BucketLimits::default().value_bytes / 1024) as u32
+}
+
+fn default_max_total_mib() -> u32 {
+    (BucketLimits::default().total_bytes / (1024 * 1024)) as u32
+}
+
+impl BucketConfig {
+    pub fn limits(&self) -> BucketLimits {
+        BucketLimits {
+            keys: self.max_keys,
+            value_bytes: self.max_value_kib as usize * 1024,
+            total_bytes: u64::from(self.max_total_mib) * 1024 * 1024,
+        }
+    }
 }
 
 /// Where a bucket's content is.
@@ -224,8 +359,12 @@ mod tests {
         }
 
         fn bucket(&self, name: &str) -> Arc<dyn KeyValue> {
-            let socket = self.folder.path().join("socket");
-            let bucket = redis::RedisBucket::new(&format!("unix://{}", socket.display()), name);
+            self.limited_bucket(name, BucketLimits::default())
+        }
+
+        fn limited_bucket(&self, name: &str, limits: BucketLimits) -> Arc<dyn KeyValue> {
+            let socket = format!("unix://{}", self.folder.path().join("socket").display());
+            let bucket = redis::RedisBucket::new(&socket, name, limits);
             Arc::new(bucket.expect("a bucket"))
         }
     }
@@ -241,14 +380,77 @@ mod tests {
     type Kept = Option<Box<dyn std::any::Any>>;
 
     fn backends() -> Vec<(&'static str, Arc<dyn KeyValue>, Kept)> {
+        limited_backends(BucketLimits::default())
+    }
+
+    fn limited_backends(limits: BucketLimits) -> Vec<(&'static str, Arc<dyn KeyValue>, Kept)> {
         let folder = tempfile::tempdir().expect("a folder");
-        let file = file::FileBucket::open(&folder.path().join("b.redb")).expect("a file");
+        let path = folder.path().join("b.redb");
+        let file = file::FileBucket::open(&path, limits).expect("a file");
         let server = RedisServer::start();
+        let redis = server.limited_bucket("b", limits);
         vec![
-            ("memory", Arc::new(memory::MemoryBucket::default()), None),
+            ("memory", Arc::new(memory::MemoryBucket::new(limits)), None),
             ("file", Arc::new(file), Some(Box::new(folder))),
-            ("redis", server.bucket("b"), Some(Box::new(server))),
+            ("redis", redis, Some(Box::new(server))),
         ]
+    }
+
+    #[tokio::test]
+    async fn a_bucket_takes_no_more_than_its_limits_on_every_backend() {
+        let limits = BucketLimits {
+            keys: 3,
+            value_bytes: 1024,
+            total_bytes: 1024 * 1024,
+        };
+        for (name, bucket, _kept) in limited_backends(limits) {
+            let refused = |written: Result<Written, KeyValueError>, key: &str| match written {
+                Err(KeyValueError::TooLarge(text)) => assert!(text.contains(key), "{name}: {text}"),
+                other => panic!("{name}: {other:?}"),
+            };
+            let set =
+                |key: &'static str, size: usize| bucket.write(key, Change::Set(vec![b'x'; size]));
+            refused(set("k", 1025).await, "max_value_kib");
+            let long = "k".repeat(MAX_KEY_BYTES + 1);
+            refused(bucket.write(&long, Change::Increment(1)).await, "the key");
+            for key in ["a", "b", "c"] {
+                set(key, 1024).await.expect(name);
+            }
+            refused(set("d", 1).await, "max_keys");
+            refused(bucket.write("d", Change::Increment(1)).await, "max_keys");
+            let swap = Change::Swap {
+                expected: None,
+                value: b"x".to_vec(),
+            };
+            refused(bucket.write("d", swap).await, "max_keys");
+            // What is there may change, and what went leaves room.
+            set("a", 10).await.expect(name);
+            bucket.write("b", Change::Delete).await.expect(name);
+            bucket.write("d", Change::Increment(1)).await.expect(name);
+            assert_eq!(bucket.keys(None).await.expect(name), ["a", "c", "d"]);
+        }
+        let limits = BucketLimits {
+            keys: 100,
+            value_bytes: 1024 * 1024,
+            total_bytes: 3000,
+        };
+        for (name, bucket, _kept) in limited_backends(limits) {
+            let set =
+                |key: &'static str, size: usize| bucket.write(key, Change::Set(vec![b'x'; size]));
+            set("a", 1499).await.expect(name);
+            set("b", 1400).await.expect(name);
+            let refused = set("b", 1500).await;
+            let is_full = |written: &Result<Written, KeyValueError>| match written {
+                Err(KeyValueError::TooLarge(text)) => text.contains("max_total_mib"),
+                _ => false,
+            };
+            assert!(is_full(&refused), "{name}: {refused:?}");
+            set("b", 1499).await.expect(name);
+            let refused = set("c", 0).await;
+            assert!(is_full(&refused), "{name}: {refused:?}");
+            bucket.write("a", Change::Delete).await.expect(name);
+            set("c", 1499).await.expect(name);
+        }
     }
 
     #[tokio::test]

@@ -4,277 +4,60 @@ pub mod artifact;
 pub mod breaker;
 pub mod cache;
 pub mod engine;
+pub mod idle;
 pub mod instance;
+pub mod loader;
 pub mod manifest;
+pub mod source;
 pub mod tally;
+pub mod targets;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
-use sha2::{Digest, Sha256};
-use tokio::task::spawn_blocking;
-use tracing::{debug, info, warn};
-use wasmtime::component::{Component, Linker};
-use wasmtime_wasi_config::WasiConfigVariables;
+use tracing::{debug, warn};
 
-use self::artifact::{Artifact, ArtifactError, hexadecimal};
 use self::breaker::{Breaker, Pass};
-use self::cache::Cache;
-use self::engine::PluginEngine;
-use self::instance::GuestError;
-use self::manifest::{Access, Manifest};
+use self::engine::{PluginEngine, Room};
+use self::idle::Idle;
+use self::instance::{Answer, GuestError, Instance};
+use self::manifest::Manifest;
 use self::tally::{Problem, Tally};
 use crate::bindings::EndpointPre;
 use crate::bindings::endpointd::rpc::types;
-use crate::capability::log_budget::LogBudget;
-use crate::capability::{self, CallInfo, GrantError, Granted, HostState};
-use crate::document::{self, DocumentError};
+use crate::capability::allowance::Allowance;
+use crate::capability::grants::{DeniedImport, Imports};
+use crate::capability::limits::{Exceeded, Limit};
+use crate::capability::{CallInfo, HostState};
 use crate::endpoint::place::{Place, Places};
-use crate::endpoint::{Call, Delivery, Endpoint};
-use crate::keyvalue::Buckets;
-use crate::outbound::Outbound;
+use crate::endpoint::{Call, Endpoint};
+use crate::outbound::MAX_DEPTH;
 use crate::protocol::failure::Failure;
 use crate::protocol::json::{self, Json};
-use crate::protocol::target::{EndpointTarget, InvalidVersion};
-
-/// Enough hexadecimal digits to tell generations apart.
-const GENERATION_DIGITS: usize = 12;
-/// How long a plugin may take to say what it serves.
-const TARGETS_TIMEOUT: Duration = Duration::from_secs(5);
-/// What a plugin's answer about itself may be at most.
-const MAX_TARGETS: usize = 100;
-const MAX_METHODS: usize = 1000;
-const MAX_NAME_BYTES: usize = 255;
-
-/// Makes plugins of folders.
-pub struct PluginLoader {
-    engine: Arc<PluginEngine>,
-    linker: Linker<HostState>,
-    cache: Cache,
-    buckets: Buckets,
-    outbound: Option<Arc<dyn Outbound>>,
-    host_started: SystemTime,
-}
-
-/// Why a folder gave no plugin.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    #[error("cannot read {}: {reason}", path.display())]
-    Manifest {
-        path: PathBuf,
-        reason: std::io::Error,
-    },
-    #[error("{}: {reason}", path.display())]
-    Document {
-        path: PathBuf,
-        reason: DocumentError,
-    },
-    #[error("{}: {problem}", path.display())]
-    Invalid { path: PathBuf, problem: String },
-    #[error(transparent)]
-    Artifact(#[from] ArtifactError),
-    #[error("its file has the SHA-256 {actual}, but plugin.toml pins {pinned}")]
-    Pin { pinned: String, actual: String },
-    #[error("it does not compile: {0}")]
-    Compile(String),
-    #[error(transparent)]
-    Grant(#[from] GrantError),
-    #[error("it does not fit the contract: {0}")]
-    Misfit(String),
-    #[error("asked for its targets, {0}")]
-    Targets(#[from] GuestError),
-    #[error("its targets are wrong: {0}")]
-    InvalidTargets(String),
-}
-
-impl PluginLoader {
-    /// Plugins get `buckets` and send through `outbound`, as they are granted it. What is compiled
-    /// is kept in `cache`.
-    pub fn new(
-        engine: PluginEngine,
-        cache: Cache,
-        buckets: Buckets,
-        outbound: Option<Arc<dyn Outbound>>,
-    ) -> wasmtime::Result<Self> {
-        let mut linker = Linker::new(engine.engine());
-        capability::add_to_linker(&mut linker)?;
-        Ok(Self {
-            engine: Arc::new(engine),
-            linker,
-            cache,
-            buckets,
-            outbound,
-            host_started: SystemTime::now(),
-        })
-    }
-
-    /// Checks and compiles what was read of a plugin, and asks it what it serves. Its requests are
-    /// counted in `tally`.
-    pub async fn load(&self, source: Source, tally: Arc<Tally>) -> Result<Arc<Plugin>, LoadError> {
-        let Source {
-            name,
-            manifest,
-            artifact,
-            generation,
-        } = source;
-        let component = self.compile(&artifact).await?;
-        let imports = capability::imports(&component, self.engine.engine());
-        let granted = manifest.grants.check(&imports, &self.buckets)?;
-        let parts = Parts {
-            pre: self.link(&component)?,
-            config: Arc::new(manifest.config.iter().map(|(k, v)| (&**k, &**v)).collect()),
-            concurrency: Places::new(manifest.limits.concurrency.into()),
-            generation,
-            tally,
-            breaker: Breaker::default(),
-            log_budget: Arc::new(LogBudget::new(manifest.limits.log_lines_per_s)),
-            imports,
-            host_started: self.host_started,
-            engine: Arc::clone(&self.engine),
-            granted,
-            outbound: self.outbound.clone(),
-            manifest,
-            name,
-        };
-        let targets = parts.ask_targets().await?;
-        Ok(Arc::new(Plugin { parts, targets }))
-    }
-
-    /// What `file` is and serves, without any grant or manifest. For `endpointd check`.
-    pub async fn inspect(&self, file: &Path) -> Result<Inspection, LoadError> {
-        let artifact = Artifact::read(file)?;
-        let started = Instant::now();
-        let component = self.compile(&artifact).await?;
-        let compiled_in = started.elapsed();
-        let imports = capability::imports(&component, self.engine.engine());
-        let unknown = imports
-            .iter()
-            .find(|import| capability::need_of(import).is_none());
-        if let Some(import) = unknown {
-            return Err(GrantError::Unknown(import.clone()).into());
-        }
-        let pre = self.link(&component)?;
-        let limits = manifest::Limits::default();
-        let state = HostState::new(
-            Granted::default(),
-            Arc::new(LogBudget::new(limits.log_lines_per_s)),
-            None,
-            Arc::default(),
-            limits.memory_bytes(),
-            no_call(self.host_started),
-            Vec::new(),
-        );
-        let targets = instance::targets(&pre, state, TARGETS_TIMEOUT).await?;
-        Ok(Inspection {
-            targets: checked_targets(targets)?,
-            artifact,
-            imports,
-            compiled_in,
-        })
-    }
-
-    /// In a thread of its own: it may take seconds, if it was not compiled before.
-    async fn compile(&self, artifact: &Artifact) -> Result<Component, LoadError> {
-        let (engine, cache) = (self.engine.engine().clone(), self.cache.clone());
-        let artifact = artifact.clone();
-        let compiling = spawn_blocking(move || {
-            if let Some(component) = cache.load(&engine, &artifact) {
-                debug!("Took the compiled code from the cache");
-                return Ok(component);
-            }
-            debug!("Compiling");
-            let component = Component::new(&engine, &artifact.component)?;
-            cache.store(&engine, &artifact, &component);
-            Ok(component)
-        });
-        let compiled = compiling.await.map_err(wasmtime::Error::from).flatten();
-        compiled.map_err(|error| LoadError::Compile(format!("{error:#}")))
-    }
-
-    fn link(&self, component: &Component) -> Result<EndpointPre<HostState>, LoadError> {
-        let misfit = |error: wasmtime::Error| LoadError::Misfit(format!("{error:#}"));
-        let pre = self.linker.instantiate_pre(component).map_err(misfit)?;
-        EndpointPre::new(pre).map_err(misfit)
-    }
-}
-
-/// A plugin's folder, as it was read.
-#[derive(Debug)]
-pub struct Source {
-    /// The folder's.
-    name: Arc<str>,
-    manifest: Manifest,
-    artifact: Artifact,
-    generation: String,
-}
-
-impl Source {
-    /// Reads `folder`. A file that is not the pinned one is refused here, before anything of it is
-    /// compiled.
-    pub fn read(folder: &Path) -> Result<Self, LoadError> {
-        let (manifest, text) = read_manifest(folder.join("plugin.toml"))?;
-        let artifact = Artifact::read(&folder.join(&manifest.component))?;
-        if let Some(pinned) = &manifest.sha256
-            && !pinned.eq_ignore_ascii_case(&artifact.sha256)
-        {
-            return Err(LoadError::Pin {
-                pinned: pinned.clone(),
-                actual: artifact.sha256,
-            });
-        }
-        let name = folder.file_name().unwrap_or(folder.as_os_str());
-        let both = Sha256::new()
-            .chain_update(&artifact.sha256)
-            .chain_update(text);
-        Ok(Self {
-            name: name.to_string_lossy().into(),
-            generation: hexadecimal(&both.finalize())[..GENERATION_DIGITS].to_owned(),
-            manifest,
-            artifact,
-        })
-    }
-
-    /// What tells one state of a plugin's files from another: of plugin.toml and the Wasm file.
-    pub fn generation(&self) -> &str {
-        &self.generation
-    }
-}
-
-/// Where the Wasm file is that `folder`'s plugin.toml names; `None` if it names none.
-pub fn component_of(folder: &Path) -> Option<PathBuf> {
-    let (manifest, _) = read_manifest(folder.join("plugin.toml")).ok()?;
-    Some(folder.join(manifest.component))
-}
-
-/// What `PluginLoader::inspect` found.
-#[derive(Debug)]
-pub struct Inspection {
-    pub artifact: Artifact,
-    pub imports: Vec<String>,
-    pub targets: Vec<EndpointTarget>,
-    pub compiled_in: Duration,
-}
+use crate::protocol::target::EndpointTarget;
 
 /// A loaded plugin.
 pub struct Plugin {
-    parts: Parts,
+    pub(self) parts: Parts,
     targets: Vec<EndpointTarget>,
 }
 
+/// What a plugin answers with.
 struct Parts {
     name: Arc<str>,
     generation: String,
     tally: Arc<Tally>,
     breaker: Breaker,
     manifest: Manifest,
-    imports: Vec<String>,
-    granted: Granted,
-    log_budget: Arc<LogBudget>,
-    outbound: Option<Arc<dyn Outbound>>,
-    config: Arc<WasiConfigVariables>,
+    imports: Imports,
+    denied: Vec<DeniedImport>,
+    allowance: Arc<Allowance>,
     pre: EndpointPre<HostState>,
+    idle: Idle,
+    /// For instances that answer a request, also those that wait for the reply of others; by the depth
+    /// of the chain. Those of one depth wait for the next alone, so they cannot wait for each other.
+    instances: Vec<Places>,
     /// For instances that run, and do not wait for the reply of others.
     concurrency: Places,
     host_started: SystemTime,
@@ -303,16 +86,31 @@ impl Plugin {
 
     /// Lines that it wrote beyond its limit, and that nobody saw.
     pub fn dropped_log_lines(&self) -> u64 {
-        self.parts.log_budget.dropped()
+        self.parts.allowance.dropped_log_lines()
     }
 
     /// What its component imports.
-    pub fn imports(&self) -> &[String] {
-        &self.parts.imports
+    pub fn imports(&self) -> impl Iterator<Item = &str> {
+        self.parts.imports.names()
+    }
+
+    /// Imports that are denied whenever they are called.
+    pub fn denied(&self) -> &[DeniedImport] {
+        &self.parts.denied
     }
 
     pub fn manifest(&self) -> &Manifest {
         &self.parts.manifest
+    }
+
+    /// Lets instances go that have waited for a request for too long, or are too old.
+    pub fn retire_instances(&self) {
+        self.parts.idle.retire();
+    }
+
+    /// Lets all instances go that wait for a request.
+    pub fn clear_instances(&self) {
+        self.parts.idle.clear();
     }
 
     /// One endpoint a target: dispatch tries them one by one.
@@ -326,70 +124,29 @@ impl Plugin {
     }
 }
 
+/// What a request holds while it is answered.
+struct Held<'a> {
+    /// Lent while it waits for others, and taken back in the order in which they were taken, or two
+    /// could wait for each other.
+    places: Vec<Arc<Place>>,
+    _instance: Place,
+    _room: Room<'a>,
+}
+
 impl Parts {
-    async fn ask_targets(&self) -> Result<Vec<EndpointTarget>, LoadError> {
-        let _place = self.engine.place(0).await;
-        // There is no request that anything could be sent for.
-        let state = self.state(no_call(self.host_started), None, Vec::new());
-        let targets = instance::targets(&self.pre, state, TARGETS_TIMEOUT).await?;
-        let mut targets = checked_targets(targets)?;
-        if self.manifest.access == Access::Public {
-            let before = count_methods(&targets);
-            for target in &mut targets {
-                target.methods.retain(|method| !method.starts_with('_'));
-            }
-            let hidden = before - count_methods(&targets);
-            if hidden > 0 {
-                info!("{hidden} methods are private, as their names begin with `_`");
-            }
-        }
-        Ok(targets)
-    }
-
-    fn state(
-        &self,
-        call: CallInfo,
-        outbound: Option<Arc<dyn Outbound>>,
-        places: Vec<Arc<Place>>,
-    ) -> HostState {
-        HostState::new(
-            self.granted.clone(),
-            Arc::clone(&self.log_budget),
-            outbound,
-            Arc::clone(&self.config),
-            self.manifest.limits.memory_bytes(),
-            call,
-            places,
-        )
-    }
-
     async fn answer(&self, call: Call<'_>) -> Result<Json, Failure> {
         let limits = &self.manifest.limits;
         let pass = match self.breaker.admit(Instant::now()) {
             Ok(pass) => pass,
             Err(left) => return Err(self.resting(left)),
         };
+        self.check_request(&call)?;
         let deadline = call.deadline;
-        let waiting = async {
-            let place = self.concurrency.take(call.depth).await;
-            let room = match self.engine.free_place(call.depth) {
-                Some(room) => room,
-                None => {
-                    // Those who have an instance may wait for these places to go on.
-                    call.place.lend();
-                    place.lend();
-                    let room = self.engine.place(call.depth).await;
-                    call.place.take_back().await;
-                    place.take_back().await;
-                    room
-                }
-            };
-            (place, room)
-        };
-        let (place, _room) = match deadline {
-            None => waiting.await,
-            Some(deadline) => match tokio::time::timeout_at(deadline.into(), waiting).await {
-                Ok(places) => places,
+        let holding = self.hold(&call);
+        let held = match deadline {
+            None => holding.await,
+            Some(deadline) => match tokio::time::timeout_at(deadline.into(), holding).await {
+                Ok(held) => held,
                 Err(_) => {
                     debug!("Dropped a call whose caller gave up before there was a place");
                     return Err(self.failure(Problem::Busy, "no instance was free in time"));
@@ -398,6 +155,73 @@ impl Parts {
         };
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let limit = left.map_or(limits.timeout(), |left| left.min(limits.timeout()));
+        self.tally.called();
+        match self.run(&call, limit, held.places.clone()).await {
+            Ok(answer) => {
+                self.breaker.answered();
+                match answer {
+                    Ok(result) => self.result(result),
+                    Err(failure) => self.guest_failure(failure),
+                }
+            }
+            Err(error) => Err(self.guest_error(error, limit, pass)),
+        }
+    }
+
+    /// Refuses what is beyond the plugin's limits, before anything is spent on it.
+    fn check_request(&self, call: &Call<'_>) -> Result<(), Failure> {
+        let limits = &self.manifest.limits;
+        let parts = [call.args.get(), call.context.get()];
+        let size: usize = parts.iter().map(|part| part.len()).sum();
+        let is_deep = |part: &&str| json::nests_deeper(part, limits.json_depth as usize);
+        let limit = match () {
+            () if size > limits.request_bytes() => Limit::Request,
+            () if parts.iter().any(is_deep) => Limit::RequestDepth,
+            () => return Ok(()),
+        };
+        debug!("Refused a request: {}", limits.exceeded(limit));
+        Err(self.exceeded(Problem::InvalidRequest, &limits.exceeded(limit)))
+    }
+
+    /// Waits for all that an instance needs. Meanwhile the places that others may need to go on are
+    /// lent to them.
+    async fn hold(&self, call: &Call<'_>) -> Held<'_> {
+        let instances = &self.instances[call.depth.min(MAX_DEPTH) as usize];
+        let instance = match instances.take_free() {
+            Some(instance) => instance,
+            None => {
+                call.place.lend();
+                let instance = instances.take(call.depth).await;
+                call.place.take_back().await;
+                instance
+            }
+        };
+        let place = self.concurrency.take(call.depth).await;
+        let room = match self.engine.free_room(call.depth) {
+            Some(room) => room,
+            None => {
+                call.place.lend();
+                place.lend();
+                let room = self.engine.room(call.depth).await;
+                call.place.take_back().await;
+                place.take_back().await;
+                room
+            }
+        };
+        Held {
+            places: vec![Arc::clone(&call.place), Arc::new(place)],
+            _instance: instance,
+            _room: room,
+        }
+    }
+
+    /// Has an instance answer, a new one or one that is free.
+    async fn run(
+        &self,
+        call: &Call<'_>,
+        limit: Duration,
+        places: Vec<Arc<Place>>,
+    ) -> Result<Answer, GuestError> {
         let request = types::Request {
             namespace: call.namespace.map(str::to_owned),
             version: call.version.to_owned(),
@@ -408,56 +232,81 @@ impl Parts {
         let info = CallInfo {
             id: call.id.to_owned(),
             delivery: call.delivery,
-            deadline,
+            deadline: call.deadline,
             runs_until: Instant::now() + limit,
             context: call.context.to_owned(),
             depth: call.depth,
             host_started: self.host_started,
         };
-        let _live = self.tally.begin();
-        // Taken back in the order in which they were taken, or two could wait for each other.
-        let places = vec![call.place, Arc::new(place)];
-        let state = self.state(info, self.outbound.clone(), places);
-        match instance::dispatch(&self.pre, state, limit, &request).await {
-            Ok(answer) => {
-                self.breaker.answered();
-                match answer {
-                    Ok(result) => self.result(result),
-                    Err(failure) => self.guest_failure(failure),
-                }
+        let instance = match self.idle.take() {
+            Some(mut instance) => {
+                instance.state().begin(info, places);
+                instance
             }
-            Err(error) => {
-                let problem = match error {
-                    GuestError::TimedOut(_) if limit < limits.timeout() => {
-                        format!(
-                            "it ran until its caller gave up, after {} ms",
-                            limit.as_millis()
-                        )
-                    }
-                    _ => error.to_string(),
-                };
-                warn!("Plugin `{}`: {problem}", self.name);
-                let kind = match error {
-                    GuestError::TimedOut(_) => Problem::TimedOut,
-                    GuestError::OutOfMemory(_) => Problem::OutOfMemory,
-                    GuestError::Trapped(_) => Problem::Trapped,
-                };
-                // It may be others that it waits for in vain.
-                if kind != Problem::TimedOut {
-                    self.count_against_it(pass);
-                }
-                Err(self.failure(kind, &problem))
+            None => {
+                let state = HostState::new(&self.allowance, info, places);
+                let state = state.map_err(|error| GuestError::Unavailable(format!("{error:#}")))?;
+                Instance::new(&self.pre, state, limit, self.tally.made()).await?
             }
+        };
+        let (answer, instance) = instance.dispatch(limit, &request).await?;
+        if self.idle.wants(&instance)
+            && let Some(room) = self.engine.idle_room()
+        {
+            self.idle.keep(instance, room);
+        }
+        Ok(answer)
+    }
+
+    /// What the caller is told of a guest that came to no answer, and what that leads to.
+    fn guest_error(&self, error: GuestError, limit: Duration, pass: Pass) -> Failure {
+        let kind = match &error {
+            GuestError::TimedOut(_) => Problem::TimedOut,
+            GuestError::Exceeded(exceeded) => match exceeded.limit {
+                Limit::Memory => Problem::OutOfMemory,
+                Limit::Reply => Problem::InvalidReply,
+                _ => Problem::LimitExceeded,
+            },
+            GuestError::Denied(_) => Problem::Denied,
+            GuestError::Unavailable(_) => Problem::Unavailable,
+            GuestError::Trapped(_) => Problem::Trapped,
+        };
+        let problem = match error {
+            GuestError::TimedOut(_) if limit < self.manifest.limits.timeout() => format!(
+                "it ran until its caller gave up, after {} ms",
+                limit.as_millis()
+            ),
+            _ => error.to_string(),
+        };
+        warn!("Plugin `{}`: {problem}", self.name);
+        if kind.counts_against_it()
+            && let Some(rest) = self.breaker.trapped(pass, Instant::now())
+        {
+            warn!(
+                "Plugin `{}` is given a rest of {} s: it traps again and again",
+                self.name,
+                rest.as_secs()
+            );
+        }
+        match error {
+            GuestError::Exceeded(exceeded) => self.exceeded(kind, &exceeded),
+            GuestError::TimedOut(_) => {
+                self.tally.meter().reached(Limit::Time);
+                self.failure(kind, &problem)
+            }
+            _ => self.failure(kind, &problem),
         }
     }
 
     /// What a guest returned is taken only if it is one whole JSON value: it cannot close the
     /// reply it is put into and write another.
     fn result(&self, result: String) -> Result<Json, Failure> {
-        let limit_kib = self.manifest.limits.reply_kib;
-        if result.len() > self.manifest.limits.reply_bytes() {
-            let problem = format!("its reply is larger than its limit of {limit_kib} KiB");
-            return Err(self.invalid_reply(&problem));
+        let limits = &self.manifest.limits;
+        if result.len() > limits.reply_bytes() {
+            return Err(self.reply_beyond(Limit::Reply));
+        }
+        if json::nests_deeper(&result, limits.json_depth as usize) {
+            return Err(self.reply_beyond(Limit::ReplyDepth));
         }
         json::checked(result)
             .map_err(|error| self.invalid_reply(&format!("its reply is not JSON: {error}")))
@@ -475,8 +324,12 @@ impl Parts {
         let lines = parts.into_iter().chain(&failure.traceback);
         let size: usize = lines.map(String::len).sum();
         let kwargs = failure.kwargs.unwrap_or_else(|| "{}".to_owned());
-        if size + kwargs.len() > self.manifest.limits.reply_bytes() {
-            return Err(self.invalid_reply("its failure is larger than a reply may be"));
+        let limits = &self.manifest.limits;
+        if size + kwargs.len() > limits.reply_bytes() {
+            return Err(self.reply_beyond(Limit::Reply));
+        }
+        if json::nests_deeper(&kwargs, limits.json_depth as usize) {
+            return Err(self.reply_beyond(Limit::ReplyDepth));
         }
         match json::checked(kwargs) {
             Ok(kwargs) if json::is_object(&kwargs) => Err(Failure {
@@ -495,15 +348,10 @@ impl Parts {
         self.failure(Problem::InvalidReply, problem)
     }
 
-    /// What is said of a trap, and what it leads to.
-    fn count_against_it(&self, pass: Pass) {
-        if let Some(rest) = self.breaker.trapped(pass, Instant::now()) {
-            warn!(
-                "Plugin `{}` is given a rest of {} s: it traps again and again",
-                self.name,
-                rest.as_secs()
-            );
-        }
+    fn reply_beyond(&self, limit: Limit) -> Failure {
+        let exceeded = self.manifest.limits.exceeded(limit);
+        warn!("Plugin `{}`: {exceeded}", self.name);
+        self.exceeded(Problem::InvalidReply, &exceeded)
     }
 
     fn resting(&self, left: Duration) -> Failure {
@@ -512,6 +360,11 @@ impl Parts {
             left.as_secs_f64()
         );
         self.failure(Problem::Resting, &problem)
+    }
+
+    fn exceeded(&self, kind: Problem, exceeded: &Exceeded) -> Failure {
+        self.tally.meter().reached(exceeded.limit);
+        self.failure(kind, &exceeded.to_string())
     }
 
     fn failure(&self, kind: Problem, problem: &str) -> Failure {
@@ -542,78 +395,5 @@ impl Endpoint for PluginEndpoint {
 
     async fn invoke(&self, call: Call<'_>) -> Result<Json, Failure> {
         self.plugin.parts.answer(call).await
-    }
-}
-
-/// The manifest, and the text it was read from.
-fn read_manifest(path: PathBuf) -> Result<(Manifest, String), LoadError> {
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(reason) => return Err(LoadError::Manifest { path, reason }),
-    };
-    let manifest: Manifest = match document::parse(&text) {
-        Ok(manifest) => manifest,
-        Err(reason) => return Err(LoadError::Document { path, reason }),
-    };
-    match manifest.problem() {
-        Some(problem) => Err(LoadError::Invalid { path, problem }),
-        None => Ok((manifest, text)),
-    }
-}
-
-fn checked_targets(targets: Vec<types::Target>) -> Result<Vec<EndpointTarget>, LoadError> {
-    let invalid = |problem: String| LoadError::InvalidTargets(problem);
-    let methods: usize = targets.iter().map(|target| target.methods.len()).sum();
-    if targets.is_empty() || methods == 0 {
-        return Err(invalid("it serves no method".to_owned()));
-    }
-    if targets.len() > MAX_TARGETS || methods > MAX_METHODS {
-        return Err(invalid(format!(
-            "{} targets with {methods} methods are more than {MAX_TARGETS} and {MAX_METHODS}",
-            targets.len()
-        )));
-    }
-    let namespaces = targets
-        .iter()
-        .filter_map(|target| target.namespace.as_ref());
-    let names = namespaces.chain(targets.iter().flat_map(|target| &target.methods));
-    if let Some(bad) = names.into_iter().find(|name| !is_printable(name)) {
-        let start = &bad[..bad.floor_char_boundary(MAX_NAME_BYTES)];
-        return Err(invalid(format!("{start:?} is no name that can be shown")));
-    }
-    let checked = |target: types::Target| -> Result<_, InvalidVersion> {
-        Ok(EndpointTarget {
-            version: target.version.parse()?,
-            namespace: target.namespace,
-            methods: target.methods,
-        })
-    };
-    let targets = targets.into_iter().map(checked).collect::<Result<_, _>>();
-    targets.map_err(|error: InvalidVersion| {
-        let problem = error.to_string();
-        invalid(problem[..problem.floor_char_boundary(MAX_NAME_BYTES)].to_owned())
-    })
-}
-
-fn count_methods(targets: &[EndpointTarget]) -> usize {
-    targets.iter().map(|target| target.methods.len()).sum()
-}
-
-/// Names of plugins are shown to operators, in ready lines and by `check`: they must not be able to
-/// look like something else there.
-fn is_printable(name: &str) -> bool {
-    name.len() <= MAX_NAME_BYTES && !name.chars().any(char::is_control)
-}
-
-/// What `call-info` says outside of any request.
-fn no_call(host_started: SystemTime) -> CallInfo {
-    CallInfo {
-        id: String::new(),
-        delivery: Delivery::Cast,
-        deadline: None,
-        runs_until: Instant::now(),
-        context: json::empty_object(),
-        depth: 0,
-        host_started,
     }
 }

@@ -21,7 +21,7 @@ impl Neutron {
     fn start(config: &str) -> Self {
         let rabbit = Rabbit::start();
         let more = format!(
-            "[grants]\nkeyvalue = [\"agents\"]\nclient = [\"fanout:q-server-resource-versions\"]\n[config]\n{config}"
+            "[grants]\nclocks = true\nrandom = true\nkeyvalue = [\"agents\"]\nclient = [\"fanout:q-server-resource-versions\"]\n[config]\n{config}"
         );
         let host = Setup::new(&rabbit.url())
             .tables("[keyvalue.agents]\nbackend = \"file\"")

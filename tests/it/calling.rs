@@ -114,9 +114,8 @@ fn only_what_was_granted_is_called() {
     let (topic, python) = (unique("narrow"), unique("python"));
     let url = rabbit::shared().url();
     let server = Peer::start("server.py", &[&url, "neutron", &python, "s"]);
-    let grants = format!(
-        "[grants]\nkeyvalue = [\"probe\"]\nclient = [\"call:{python}\", \"cast:elsewhere\"]"
-    );
+    let grants = format!("{PROBE_GRANTS}client = [\"call:{python}\", \"cast:elsewhere\"]");
+    let grants = grants.replace("client = [\"call:*\", \"cast:*\", \"fanout:*\"]\n", "");
     let host = Setup::new(&url)
         .tables("[keyvalue.probe]\nbackend = \"memory\"")
         .plugin("narrow", &probe(), &topic, &grants)
@@ -318,9 +317,9 @@ fn a_host_that_stops_finishes_the_calls_of_its_plugins() {
 #[test]
 fn agent_watch_tells_which_agents_are_down() {
     let rabbit = Rabbit::start();
-    let agents = "[grants]\nkeyvalue = [\"agents\"]\nclient = [\"fanout:*\"]\n[config]\n\
+    let agents = "[grants]\nclocks = true\nrandom = true\nkeyvalue = [\"agents\"]\nclient = [\"fanout:*\"]\n[config]\n\
                   agent_down_time = \"2\"";
-    let grants = "[grants]\nclient = [\"call:q-reports-plugin\"]";
+    let grants = "[grants]\nclocks = true\nclient = [\"call:q-reports-plugin\"]";
     let watch = |host: &str| {
         let setup = Setup::named(&rabbit.url(), host);
         setup.plugin(

@@ -148,6 +148,8 @@ fn check_tells_what_a_file_serves_and_wants() {
     let grants = [
         "client = [\"call:TOPIC\", \"cast:TOPIC\", \"fanout:TOPIC\"]",
         "keyvalue = [\"BUCKET\"]",
+        "clocks = true",
+        "random = true",
     ];
     assert_eq!(document["grants"], json!(grants));
 

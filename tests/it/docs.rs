@@ -23,6 +23,7 @@ fn tables() -> Vec<(&'static str, String)> {
         ("[lifecycle]", of(&manifest, "Lifecycle")),
         ("[limits]", of(&manifest, "Limits")),
         ("[grants]", of(&manifest, "Grants")),
+        ("[grants.folders]", of(&manifest, "FolderGrant")),
     ]
 }
 

@@ -71,12 +71,8 @@ fn comes_to_answer(host: &Host, topic: &str, answer: &str) {
     eventually(answer, || (run(host, topic) == *answer).then_some(()));
 }
 
-/// What `GET /plugins` says of one.
 fn status(host: &Host, name: &str) -> Value {
-    let all = host.get("/plugins");
-    let all = all.as_array().expect("a list");
-    let found = all.iter().find(|plugin| plugin["name"] == *name);
-    found.cloned().unwrap_or(Value::Null)
+    host.plugin(name)
 }
 
 fn start(url: &str, topic: &str, answer: &str) -> Host {
@@ -352,7 +348,7 @@ fn a_flood_of_log_lines_is_cut_and_told() {
         "{written} in {windows} s"
     );
     assert!(
-        log.contains("more than its `log_lines_per_s` of 5"),
+        log.contains("more than its limit of 5 lines a second (log_lines_per_s)"),
         "{log}"
     );
     assert_eq!(status(&host, "probe")["dropped_log_lines"], 60 - written);
@@ -372,14 +368,6 @@ fn a_gain_of_imports_and_grants_is_logged() {
     host.post("/plugins/reload");
     host.logs("The new generation of `one` has the import endpointd:rpc/client@");
     host.logs("The new generation of `one` has the grant client = [\"fanout:*\"]");
-}
-
-/// Resident memory in KiB.
-fn resident(host: &Host) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", host.id())).expect("it runs");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let digits = line.expect("a line").split_whitespace().nth(1);
-    digits.expect("a number").parse().expect("a number")
 }
 
 #[test]
@@ -413,7 +401,7 @@ fn a_thousand_swaps_under_load_lose_no_call_and_no_memory() {
                 (answered.load(Ordering::SeqCst) >= 2 * swap).then_some(())
             });
             if swap == 200 {
-                early = resident(&host);
+                early = host.resident_kib();
             }
         }
         drop(ending);
@@ -428,7 +416,7 @@ fn a_thousand_swaps_under_load_lose_no_call_and_no_memory() {
             }
         }
     });
-    let late = resident(&host);
+    let late = host.resident_kib();
     assert!(blue > 100 && green > 100, "{blue} and {green}");
     assert!(late < early + early / 5, "{early} KiB, and then {late} KiB");
 }
@@ -443,10 +431,10 @@ fn generations_that_were_replaced_are_freed() {
         plugins.write("one", &answering(&format!("{round} {}", "x".repeat(1000))));
         host.post("/plugins/reload");
         if round == 20 {
-            early = resident(&host);
+            early = host.resident_kib();
         }
     }
-    let late = resident(&host);
+    let late = host.resident_kib();
     assert!(late < early + early / 5, "{early} KiB, and then {late} KiB");
 }
 

@@ -7,7 +7,10 @@
 //! - `conformance`: the points of the wire, one by one
 //! - `broker`: load, backlogs, refusals
 //! - `calling`: plugins that call others
-//! - `plugin`: guests that misbehave, files that are no plugins, grants
+//! - `plugin`: files that are plugins, and files that are none
+//! - `zoo`: hostile guests
+//! - `grants`: what a plugin can do with a grant, and not without
+//! - `reuse`: instances that answer one request after another
 //! - `hot`: plugins that come, change and go
 //! - `bucket`: what survives a kill
 //! - `shutdown`: what a stop finishes, and what it leaves to others
@@ -24,11 +27,14 @@ mod cli;
 mod conformance;
 mod docs;
 mod examples;
+mod grants;
 mod hot;
 mod interop;
 mod plugin;
+mod reuse;
 mod rpc;
 mod shutdown;
 mod support;
 mod tidy;
 mod upstream;
+mod zoo;

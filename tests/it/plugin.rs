@@ -1,169 +1,19 @@
-//! Guests that misbehave, and files that are no plugins: each is its caller's failure or its
-//! operator's clear line, and nobody else's problem.
-
-use std::sync::atomic::{AtomicUsize, Ordering};
+//! Files that are plugins, and files that are none: which are served, and what their operator is told.
 
 use serde_json::json;
 
 use crate::support::guests::{
-    bare_module, bare_module_counting, bare_module_importing, bare_module_named,
-    bare_module_returning, bare_module_with_targets, probe,
+    bare_module, bare_module_importing, bare_module_named, bare_module_returning,
+    bare_module_with_targets, probe,
 };
-use crate::support::host::{Host, PROBE_GRANTS, Setup};
-
-/// A host with the guest on `bad` and the well-behaved one on `good`.
-fn beside_the_probe(wasm: &[u8], more: &str) -> Host {
-    Setup::new("memory://")
-        .probe("good")
-        .plugin("bad", wasm, "bad", more)
-        .start()
-}
-
-/// The failure that the caller of the guest gets, twice, while the other plugin serves on.
-#[track_caller]
-fn check(wasm: &[u8], more: &str, class: &str, message: &str) {
-    let host = beside_the_probe(wasm, more);
-    for _ in 0..2 {
-        let failure = host.failure("bad", "run", json!({}));
-        assert_eq!(
-            failure,
-            (class.to_owned(), format!("plugin `bad`: {message}"))
-        );
-        assert_eq!(host.result("good", "add", json!({"a": 1})), 2);
-    }
-}
-
-#[test]
-fn a_trap_is_a_failure() {
-    check(
-        &bare_module("unreachable"),
-        "",
-        "PluginTrap",
-        "it trapped: wasm trap: wasm `unreachable` instruction executed",
-    );
-}
-
-#[test]
-fn an_endless_loop_is_a_failure_after_its_time() {
-    check(
-        &bare_module("(loop $again (br $again)) unreachable"),
-        "[limits]\ntimeout_ms = 300",
-        "PluginTimeout",
-        "it ran longer than its limit of 300 ms",
-    );
-}
-
-#[test]
-fn endless_loops_delay_nobody_on_another_topic_for_good() {
-    // More of them than a pool has places, on every core.
-    const CALLS: usize = 100;
-    let spin = bare_module("(loop $again (br $again)) unreachable");
-    let host = beside_the_probe(&spin, "[limits]\ntimeout_ms = 500");
-    let done = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..CALLS {
-            scope.spawn(|| {
-                assert_eq!(host.failure("bad", "run", json!({})).0, "PluginTimeout");
-                done.fetch_add(1, Ordering::Relaxed);
-            });
-        }
-        for _ in 0..50 {
-            assert_eq!(host.result("good", "add", json!({"a": 1})), 2);
-        }
-        assert!(
-            done.load(Ordering::Relaxed) < CALLS,
-            "they were over: it shows nothing"
-        );
-    });
-}
-
-#[test]
-fn growing_without_bound_is_a_failure() {
-    let grow = "(loop $again
-        (if (i32.eq (memory.grow (i32.const 16)) (i32.const -1)) (then unreachable))
-        (br $again)) unreachable";
-    check(
-        &bare_module(grow),
-        "[limits]\nmemory_mib = 8",
-        "PluginOutOfMemory",
-        "it needed more than its limit of 8 MiB of memory",
-    );
-}
-
-#[test]
-fn endless_recursion_is_a_failure() {
-    let recursion = "(call $dispatch (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
-        (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
-        (i32.const 0))";
-    let wasm = bare_module(recursion);
-    check(
-        &wasm,
-        "",
-        "PluginTrap",
-        "it trapped: wasm trap: call stack exhausted",
-    );
-}
-
-#[test]
-fn a_reply_that_is_not_one_json_value_is_a_failure() {
-    for text in [
-        "",
-        "nothing",
-        "{\"a\": 1",
-        "1, \"failure\": null",
-        "{}} {\"a\": 1",
-    ] {
-        let host = beside_the_probe(&bare_module_returning(text), "");
-        let (class, message) = host.failure("bad", "run", json!({}));
-        assert_eq!(class, "PluginInvalidReply", "{text}");
-        assert!(
-            message.starts_with("plugin `bad`: its reply is not JSON"),
-            "{message}"
-        );
-        assert_eq!(host.result("good", "add", json!({"a": 1})), 2);
-    }
-    let host = beside_the_probe(&bare_module_returning(" {\"a\": [1]} "), "");
-    assert_eq!(
-        host.call("bad", "run", json!({}))["result"],
-        json!({"a": [1]})
-    );
-}
-
-#[test]
-fn a_reply_over_its_limit_is_a_failure() {
-    let text = format!("\"{}\"", "x".repeat(2000));
-    check(
-        &bare_module_returning(&text),
-        "[limits]\nreply_kib = 1",
-        "PluginInvalidReply",
-        "its reply is larger than its limit of 1 KiB",
-    );
-}
-
-#[test]
-fn a_pointer_out_of_bounds_is_a_failure() {
-    let host = beside_the_probe(&bare_module("i32.const 0x7ffffff0"), "");
-    let (class, message) = host.failure("bad", "run", json!({}));
-    assert_eq!(class, "PluginTrap", "{message}");
-}
-
-#[test]
-fn a_panic_says_in_the_log_where_it_was() {
-    let host = Setup::new("memory://").probe("good").start();
-    assert_eq!(host.failure("good", "panic", json!({})).0, "PluginTrap");
-    let line = host.logs("the probe panics");
-    assert!(
-        line.contains("ERROR") && line.contains("src/lib.rs"),
-        "{line}"
-    );
-}
+use crate::support::host::{PROBE_GRANTS, Setup};
 
 #[test]
 fn all_three_kinds_of_file_are_served() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("probe.wasm");
     std::fs::write(&path, probe()).expect("a file");
-    let described = endpointd::plugin::artifact::Artifact::read(&path).expect("a plugin");
+    let described = endpointd::plugin::artifact::Artifact::read(&path, None).expect("a plugin");
     let bare = bare_module_returning("\"bare\"");
     let host = Setup::new("memory://")
         .probe("described")
@@ -259,7 +109,8 @@ fn an_import_that_is_not_granted_is_refused_with_the_line_that_grants_it() {
     );
     let wasm = bare_module_importing("env", "system");
     check_refused(Some(&wasm), MANIFEST, "does not fit the contract");
-    let granted = format!("{send}keyvalue = [\"elsewhere\"]\n");
+    let rest = "clocks = true\nrandom = true\nhttp = [\"example.org\"]\n";
+    let granted = format!("{send}keyvalue = [\"elsewhere\"]\n{rest}");
     check_refused(Some(&probe()), &granted, "add [keyvalue.elsewhere]");
 }
 
@@ -279,12 +130,4 @@ fn what_a_plugin_says_of_itself_is_checked() {
     // The list at 104 is empty.
     let nothing = bare_module_with_targets("i32.const 104");
     check_refused(Some(&nothing), MANIFEST, "it serves no method");
-}
-
-#[test]
-fn nothing_of_one_request_reaches_the_next() {
-    let host = beside_the_probe(&bare_module_counting(), "");
-    for _ in 0..20 {
-        assert_eq!(host.call("bad", "run", json!({}))["result"], 1);
-    }
 }

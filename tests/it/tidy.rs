@@ -134,8 +134,32 @@ const SIBLINGS: &[(&str, &[&str])] = &[
         &["local", "executor", "dispatcher", "gone_queues"],
     ),
     ("transport", &["open", "amqp", "memory", "url"]),
-    ("plugin", &["cache", "artifact"]),
-    ("capability", &["logging", "log_budget"]),
+    (
+        "plugin",
+        &[
+            "loader", "source", "idle", "targets", "instance", "manifest", "tally", "cache",
+            "breaker", "engine", "artifact",
+        ],
+    ),
+    (
+        "capability",
+        &[
+            "client",
+            "http",
+            "keyvalue",
+            "clocks",
+            "random",
+            "messages",
+            "wasi_context",
+            "allowance",
+            "grants",
+            "client_grant",
+            "http_grant",
+            "settings",
+            "limits",
+            "rate",
+        ],
+    ),
     (
         "transport/amqp",
         &[

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::call_info::Delivery;
 use crate::client::{self, Kind, Target};
+use crate::http;
 use crate::keyvalue::Error;
 use crate::log::Level;
 
@@ -18,6 +19,7 @@ pub(crate) struct World {
     pub(crate) log: Vec<(Level, String)>,
     pub(crate) sent: Vec<Sent>,
     pub(crate) answerer: Option<Box<Answerer>>,
+    pub(crate) responder: Option<Box<Responder>>,
     pub(crate) broken_bucket: Option<String>,
     pub(crate) now: Option<SystemTime>,
     pub(crate) host_started: Option<SystemTime>,
@@ -28,6 +30,9 @@ pub(crate) type Sent = (Kind, Target, String, String);
 
 /// What answers calls to others: given the target, the method and its arguments.
 pub(crate) type Answerer = dyn FnMut(&Target, &str, Value) -> Result<Value, client::Error>;
+
+/// What responds to HTTP requests.
+pub(crate) type Responder = dyn FnMut(&http::Request) -> Result<http::Response, http::Error>;
 
 thread_local! {
     static WORLD: RefCell<World> = RefCell::default();
@@ -90,6 +95,24 @@ pub(crate) fn send(
 ) -> Result<(), client::Error> {
     world(|world| world.sent.push((kind, to.clone(), method.to_owned(), args)));
     Ok(())
+}
+
+pub(crate) fn http_send(
+    request: &http::Request,
+    _scheme: &str,
+    _authority: &str,
+    _path: &str,
+) -> Result<http::Response, http::Error> {
+    // It is put back afterwards, so that it may use the world as well.
+    let mut responder = match world(|world| world.responder.take()) {
+        Some(responder) => responder,
+        None => return Err(http::Error::Denied),
+    };
+    let response = responder(request);
+    world(|world| {
+        world.responder.get_or_insert(responder);
+    });
+    response
 }
 
 pub(crate) fn now() -> SystemTime {

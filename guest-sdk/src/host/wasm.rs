@@ -5,6 +5,9 @@ use std::time::{Duration, SystemTime};
 use super::bindings::endpointd::rpc::{call_info, client as rpc};
 use super::bindings::wasi::clocks::wall_clock;
 use super::bindings::wasi::config::store as config;
+use super::bindings::wasi::http::outgoing_handler;
+use super::bindings::wasi::http::types::{self as wasi_http, ErrorCode};
+use super::bindings::wasi::io::streams::StreamError;
 use super::bindings::wasi::keyvalue::atomics::{self, Cas, CasError};
 use super::bindings::wasi::keyvalue::store;
 use super::bindings::wasi::logging::logging;
@@ -12,6 +15,7 @@ use super::bindings::wasi::random::random;
 use crate::Failure;
 use crate::call_info::Delivery;
 use crate::client::{self, Kind, Target};
+use crate::http;
 use crate::keyvalue::Error;
 use crate::log::Level;
 
@@ -122,6 +126,112 @@ pub(crate) fn now() -> SystemTime {
 
 pub(crate) fn random_u64() -> u64 {
     random::get_random_u64()
+}
+
+/// What a stream takes at once.
+const WRITTEN_AT_ONCE: usize = 4096;
+const READ_AT_ONCE: u64 = 64 * 1024;
+
+pub(crate) fn http_send(
+    request: &http::Request,
+    scheme: &str,
+    authority: &str,
+    path: &str,
+) -> Result<http::Response, http::Error> {
+    let invalid = |what: &str| http::Error::Invalid(format!("its {what} cannot be sent"));
+    let headers = request.headers.iter();
+    let mut headers: Vec<_> = headers
+        .map(|(name, value)| (name.clone(), value.clone().into_bytes()))
+        .collect();
+    if !request.body.is_empty() {
+        let length = request.body.len().to_string();
+        headers.push(("content-length".to_owned(), length.into_bytes()));
+    }
+    let headers = wasi_http::Fields::from_list(&headers).map_err(|_| invalid("headers"))?;
+    let outgoing = wasi_http::OutgoingRequest::new(headers);
+    let method = match request.method.as_str() {
+        "GET" => wasi_http::Method::Get,
+        "HEAD" => wasi_http::Method::Head,
+        "POST" => wasi_http::Method::Post,
+        "PUT" => wasi_http::Method::Put,
+        "DELETE" => wasi_http::Method::Delete,
+        "PATCH" => wasi_http::Method::Patch,
+        "OPTIONS" => wasi_http::Method::Options,
+        other => wasi_http::Method::Other(other.to_owned()),
+    };
+    outgoing
+        .set_method(&method)
+        .map_err(|()| invalid("method"))?;
+    let scheme = match scheme {
+        "http" => wasi_http::Scheme::Http,
+        "https" => wasi_http::Scheme::Https,
+        other => wasi_http::Scheme::Other(other.to_owned()),
+    };
+    outgoing
+        .set_scheme(Some(&scheme))
+        .map_err(|()| invalid("scheme"))?;
+    let authority = outgoing.set_authority(Some(authority));
+    authority.map_err(|()| invalid("host"))?;
+    let path = match path.starts_with('/') {
+        true => path.to_owned(),
+        false => format!("/{path}"),
+    };
+    let path = outgoing.set_path_with_query(Some(&path));
+    path.map_err(|()| invalid("path"))?;
+    let body = outgoing.body().map_err(|()| invalid("body"))?;
+    // Handed over first, or a long body would wait for somebody to read it.
+    let response = outgoing_handler::handle(outgoing, None)?;
+    if !request.body.is_empty() {
+        let stream = body.write().map_err(|()| invalid("body"))?;
+        for part in request.body.chunks(WRITTEN_AT_ONCE) {
+            stream.blocking_write_and_flush(part)?;
+        }
+    }
+    wasi_http::OutgoingBody::finish(body, None)?;
+    response.subscribe().block();
+    let response = match response.get() {
+        Some(Ok(response)) => response?,
+        Some(Err(())) | None => {
+            return Err(http::Error::Failed("there was no response".to_owned()));
+        }
+    };
+    let status = response.status();
+    let headers = response.headers().entries();
+    let unread = |()| http::Error::Failed("its body cannot be read".to_owned());
+    let incoming = response.consume().map_err(unread)?;
+    let stream = incoming.stream().map_err(unread)?;
+    let mut body = Vec::new();
+    loop {
+        match stream.blocking_read(READ_AT_ONCE) {
+            Ok(part) => body.extend(part),
+            Err(StreamError::Closed) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(http::Response {
+        status,
+        headers,
+        body,
+    })
+}
+
+impl From<ErrorCode> for http::Error {
+    fn from(error: ErrorCode) -> Self {
+        match error {
+            ErrorCode::HttpRequestDenied => Self::Denied,
+            ErrorCode::InternalError(Some(reason)) => Self::Failed(reason),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+impl From<StreamError> for http::Error {
+    fn from(error: StreamError) -> Self {
+        Self::Failed(match error {
+            StreamError::Closed => "the connection was closed".to_owned(),
+            StreamError::LastOperationFailed(error) => error.to_debug_string(),
+        })
+    }
 }
 
 /// Once a bucket is open, its name can no longer be what is wrong.

@@ -76,12 +76,41 @@ pub(super) fn text(plugins: &[PluginStatus]) -> String {
             ("timeout", plugin.timeouts),
             ("trap", plugin.traps),
             ("out_of_memory", plugin.out_of_memory),
+            ("limit_exceeded", plugin.limit_exceeded),
+            ("denied", plugin.denied),
             ("invalid_reply", plugin.invalid_replies),
+            ("invalid_request", plugin.invalid_requests),
+            ("unavailable", plugin.unavailable),
             ("busy", plugin.busy),
             ("refused", plugin.refused),
         ];
         let with_kind = |(kind, count)| (format!("{},{}", own(plugin), label("kind", kind)), count);
         kinds.into_iter().map(with_kind).collect()
+    });
+    count(
+        "endpointd_plugin_limit_reached_total",
+        "How often the plugin reached a limit, by the limit.",
+    )
+    .write(&mut text, plugins, |plugin| {
+        let counts = plugin.limits_reached.iter();
+        let labels = |limit| format!("{},{}", own(plugin), label("limit", limit));
+        counts
+            .map(|(limit, count)| (labels(limit), *count))
+            .collect()
+    });
+    count(
+        "endpointd_plugin_denied_total",
+        "How often the plugin asked for what it is not granted.",
+    )
+    .write(&mut text, plugins, |plugin| {
+        vec![(own(plugin), plugin.times_denied)]
+    });
+    count(
+        "endpointd_plugin_instances_made_total",
+        "Instances of the plugin that were made.",
+    )
+    .write(&mut text, plugins, |plugin| {
+        vec![(own(plugin), plugin.instances_made)]
     });
     text
 }

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::HostState;
+use super::grants::Capability;
+use super::limits::Limit;
 use crate::bindings::endpointd::rpc::client::{Destination, Error, Host, Options};
 use crate::bindings::endpointd::rpc::types;
 use crate::outbound::{MAX_DEPTH, Message, Outbound, OutboundError, Recipients};
@@ -80,8 +82,10 @@ impl HostState {
         args: String,
         options: Options,
     ) -> Result<Wanted, OutboundError> {
-        let grants = &self.granted.client;
+        let allowance = self.allowance();
+        let grants = &allowance.granted.client;
         if !grants.iter().any(|grant| grant.allows(kind, &to.topic)) {
+            allowance.deny("endpointd:rpc/client", Capability::Client);
             return Err(OutboundError::NotGranted(format!(
                 "add `client = [\"{kind}:{}\"]` under [grants] in plugin.toml",
                 to.topic
@@ -115,8 +119,31 @@ impl HostState {
         })
     }
 
+    /// The same, counted. The outer error ends the guest.
+    fn admit(
+        &mut self,
+        kind: &'static str,
+        to: Destination,
+        method: String,
+        args: String,
+        options: Options,
+    ) -> wasmtime::Result<Result<Wanted, OutboundError>> {
+        let wanted = match self.checked(kind, to, method, args, options) {
+            Ok(wanted) => wanted,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        match self.messages.take() {
+            Ok(()) => Ok(Ok(wanted)),
+            // Other requests may have used it up, so it is nothing that this one did wrong.
+            Err(exceeded) if exceeded.limit == Limit::OutboundRate => {
+                Ok(Err(OutboundError::Unavailable(exceeded.to_string())))
+            }
+            Err(exceeded) => Err(exceeded.into()),
+        }
+    }
+
     fn outbound(&self) -> Result<&dyn Outbound, OutboundError> {
-        match &self.outbound {
+        match &self.allowance().outbound {
             Some(outbound) => Ok(&**outbound),
             None => Err(OutboundError::Unavailable(
                 "nothing is sent from here".to_owned(),
@@ -156,8 +183,7 @@ impl Host for HostState {
         args: String,
         options: Options,
     ) -> wasmtime::Result<Result<String, Error>> {
-        let wanted = self.checked("call", to, method, args, options);
-        Ok(match wanted {
+        Ok(match self.admit("call", to, method, args, options)? {
             Ok(wanted) => self.call_out(&wanted).await.map_err(Error::from),
             Err(refused) => Err(refused.into()),
         })
@@ -170,8 +196,7 @@ impl Host for HostState {
         args: String,
         options: Options,
     ) -> wasmtime::Result<Result<(), Error>> {
-        let wanted = self.checked("cast", to, method, args, options);
-        Ok(match wanted {
+        Ok(match self.admit("cast", to, method, args, options)? {
             Ok(wanted) => self.cast_out(&wanted).await.map_err(Error::from),
             Err(refused) => Err(refused.into()),
         })
@@ -184,8 +209,7 @@ impl Host for HostState {
         args: String,
         options: Options,
     ) -> wasmtime::Result<Result<(), Error>> {
-        let wanted = self.checked("fanout", to, method, args, options);
-        Ok(match wanted {
+        Ok(match self.admit("fanout", to, method, args, options)? {
             Ok(wanted) => self.cast_out(&wanted).await.map_err(Error::from),
             Err(refused) => Err(refused.into()),
         })

@@ -1,19 +1,23 @@
 //! `client = ["fanout:TOPIC"]` in plugin.toml: what a plugin may send, and to whom.
 
-use std::str::FromStr;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// One of `client = ["fanout:TOPIC"]` in plugin.toml.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ClientGrant {
     kind: String,
     /// `*` is every topic.
     topic: String,
 }
 
-impl FromStr for ClientGrant {
-    type Err = String;
+impl TryFrom<String> for ClientGrant {
+    type Error = String;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn try_from(text: String) -> Result<Self, String> {
         match text.split_once(':') {
             Some((kind @ ("call" | "cast" | "fanout"), topic)) if !topic.is_empty() => Ok(Self {
                 kind: kind.to_owned(),
@@ -24,6 +28,18 @@ impl FromStr for ClientGrant {
                  fanout:TOPIC, with * for every topic"
             )),
         }
+    }
+}
+
+impl fmt::Display for ClientGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.kind, self.topic)
+    }
+}
+
+impl From<ClientGrant> for String {
+    fn from(grant: ClientGrant) -> Self {
+        grant.to_string()
     }
 }
 

@@ -4,6 +4,8 @@ use tracing::warn;
 use wasmtime::component::Resource;
 
 use super::HostState;
+use super::grants::Capability;
+use super::limits::Limit;
 use crate::bindings::wasi::keyvalue::atomics::{self, CasError};
 use crate::bindings::wasi::keyvalue::store::{self, Error, KeyResponse};
 use crate::keyvalue::{
@@ -17,7 +19,9 @@ impl From<KeyValueError> for Error {
     fn from(error: KeyValueError) -> Self {
         // Where a bucket is, is the operator's to know.
         Self::Other(match error {
-            KeyValueError::NotANumber | KeyValueError::Closed => error.to_string(),
+            KeyValueError::NotANumber | KeyValueError::TooLarge(_) | KeyValueError::Closed => {
+                error.to_string()
+            }
             KeyValueError::File { .. } => {
                 warn!("A bucket failed: {error}");
                 "the bucket's file cannot be used now".to_owned()
@@ -42,15 +46,33 @@ impl HostState {
         change: Change,
     ) -> wasmtime::Result<Result<Written, Error>> {
         let bucket = self.bucket(handle)?;
-        Ok(bucket.0.write(key, change).await.map_err(Error::from))
+        let written = self.write_to(&bucket, key, change).await;
+        Ok(written.map_err(Error::from))
+    }
+
+    async fn write_to(
+        &mut self,
+        bucket: &OpenBucket,
+        key: &str,
+        change: Change,
+    ) -> Result<Written, KeyValueError> {
+        let written = bucket.0.write(key, change).await;
+        if let Err(KeyValueError::TooLarge(_)) = written {
+            self.allowance().meter.reached(Limit::Bucket);
+        }
+        written
     }
 }
 
 impl store::Host for HostState {
     async fn open(&mut self, identifier: String) -> wasmtime::Result<Result<Bucket, Error>> {
-        match self.granted.buckets.get(&identifier) {
+        let allowance = self.allowance();
+        match allowance.granted.buckets.get(&identifier) {
             Some(bucket) => Ok(Ok(self.table.push(OpenBucket(bucket.clone()))?)),
-            None => Ok(Err(Error::AccessDenied)),
+            None => {
+                allowance.deny("wasi:keyvalue/store#open", Capability::KeyValue);
+                Ok(Err(Error::AccessDenied))
+            }
         }
     }
 }
@@ -134,7 +156,8 @@ impl atomics::Host for HostState {
             key,
             expected,
         } = self.table.delete(cas)?;
-        match bucket.0.write(&key, Change::Swap { expected, value }).await {
+        let change = Change::Swap { expected, value };
+        match self.write_to(&bucket, &key, change).await {
             Ok(Written::Conflict(current)) => {
                 let retry = self.table.push(PendingSwap {
                     bucket,

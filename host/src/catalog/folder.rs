@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::plugin::component_of;
+use crate::plugin::source::component_of;
 
 /// What tells one state of a plugin's files from another, without reading them.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,5 +1,6 @@
 //! What operators are told of a plugin.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -43,21 +44,39 @@ pub struct PluginStatus {
     /// As `NAMESPACE VERSION`, each with its methods.
     pub targets: Vec<TargetStatus>,
     pub grants: Value,
+    /// Imports that are denied whenever they are called, with the line that would grant each.
+    pub denied_imports: Value,
     pub limits: Value,
+    pub lifecycle: Value,
+    /// Also those that wait for a request.
     pub live_instances: usize,
+    /// Since the host was started.
+    pub instances_made: u64,
     pub calls: u64,
     /// Calls that the plugin answered with a failure of its own.
     pub failures: u64,
     pub timeouts: u64,
     pub traps: u64,
     pub out_of_memory: u64,
+    /// Calls that another limit ended.
+    pub limit_exceeded: u64,
+    /// Calls that were ended as they used what is not granted.
+    pub denied: u64,
     pub invalid_replies: u64,
+    /// Calls that were not given to it, as the request is beyond a limit.
+    pub invalid_requests: u64,
+    /// Calls that found something gone that was granted.
+    pub unavailable: u64,
     /// Calls that found no free instance in time.
     pub busy: u64,
     /// Calls that were refused, as it had trapped again and again.
     pub refused: u64,
     /// How long it is still given a rest for that, if it is.
     pub rests_ms: Option<u64>,
+    /// How often each limit was reached, by its name.
+    pub limits_reached: BTreeMap<String, u64>,
+    /// How often something was asked for that is not granted.
+    pub times_denied: u64,
     /// Of the generation that serves, beyond its limit.
     pub dropped_log_lines: u64,
     pub last_error: Option<LastError>,
@@ -123,19 +142,32 @@ impl Entry {
                 })
                 .collect(),
             grants: manifest.map_or(Value::Null, |manifest| json!(manifest.grants)),
+            denied_imports: current.map_or(Value::Null, |plugin| json!(plugin.denied())),
             limits: manifest.map_or(Value::Null, |manifest| json!(manifest.limits)),
+            lifecycle: manifest.map_or(Value::Null, |manifest| json!(manifest.lifecycle)),
             live_instances: tally.live(),
+            instances_made: tally.instances_made(),
             calls: tally.calls(),
             failures: tally.failures(),
             timeouts: tally.problems(Problem::TimedOut),
             traps: tally.problems(Problem::Trapped),
             out_of_memory: tally.problems(Problem::OutOfMemory),
+            limit_exceeded: tally.problems(Problem::LimitExceeded),
+            denied: tally.problems(Problem::Denied),
             invalid_replies: tally.problems(Problem::InvalidReply),
+            invalid_requests: tally.problems(Problem::InvalidRequest),
+            unavailable: tally.problems(Problem::Unavailable),
             busy: tally.problems(Problem::Busy),
             refused: tally.problems(Problem::Resting),
             rests_ms: current
                 .and_then(Plugin::resting)
                 .map(|left| left.as_millis() as u64),
+            limits_reached: tally
+                .meter()
+                .counts()
+                .map(|(name, count)| (name.to_owned(), count))
+                .collect(),
+            times_denied: tally.meter().times_denied(),
             dropped_log_lines: current.map_or(0, Plugin::dropped_log_lines),
             last_error: tally.last_problem().map(|(at, text)| LastError {
                 at: format_rfc3339_seconds(at).to_string(),

@@ -8,11 +8,11 @@ use serde_json::json;
 use tokio::runtime::Builder;
 
 use super::exit_code;
-use crate::capability::{Need, need_of};
+use crate::capability::grants::Capability;
 use crate::keyvalue::Buckets;
 use crate::plugin::cache::Cache;
 use crate::plugin::engine::PluginEngine;
-use crate::plugin::{Inspection, PluginLoader};
+use crate::plugin::loader::{Inspection, PluginLoader};
 
 /// Look at a plugin's Wasm file: what it serves, and what it must be granted.
 #[derive(Debug, Args)]
@@ -73,27 +73,27 @@ impl Check {
         if grants.is_empty() {
             println!("\nneeds no grant: it loads as it is");
         } else {
-            println!("\nto be granted in plugin.toml\n  [grants]");
+            match inspection.has_runtime {
+                true => println!(
+                    "\nloads as it is, but a language's runtime is inside, which imports more than it \
+                     uses:\nwhat is not granted in plugin.toml is denied when it is called\n  [grants]"
+                ),
+                false => println!("\nto be granted in plugin.toml\n  [grants]"),
+            }
             for line in grants {
                 println!("  {line}");
             }
         }
+        if inspection.needs.contains(&Capability::Sockets) {
+            println!("\nalways denied when called: wasi:sockets, which nothing grants");
+        }
     }
 }
 
+/// The lines that grant what it imports.
 fn grants(inspection: &Inspection) -> Vec<&'static str> {
-    let needs = inspection
-        .imports
-        .iter()
-        .filter_map(|import| need_of(import));
-    let mut lines: Vec<_> = needs
-        .filter_map(|need| match need {
-            Need::Grant(line) => Some(line),
-            Need::Nothing => None,
-        })
-        .collect();
-    lines.dedup();
-    lines
+    let lines = inspection.needs.iter();
+    lines.filter_map(|capability| capability.line()).collect()
 }
 
 fn document(inspection: &Inspection) -> serde_json::Value {
@@ -112,5 +112,6 @@ fn document(inspection: &Inspection) -> serde_json::Value {
         "targets": targets.collect::<Vec<_>>(),
         "imports": inspection.imports,
         "grants": grants(inspection),
+        "denied_when_called": inspection.has_runtime,
     })
 }

@@ -65,7 +65,7 @@ fn agent() -> ureq::Agent {
 
 fn read<T: DeserializeOwned>(
     url: &str,
-    answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    answer: Result<http::Response<ureq::Body>, ureq::Error>,
 ) -> anyhow::Result<T> {
     let mut answer = answer.with_context(|| {
         format!("cannot reach a host at {url}: is `endpointd serve` running there?")

@@ -184,20 +184,33 @@ fn details(plugin: &PluginStatus) -> String {
         );
     }
     row("grants", plugin.grants.to_string());
+    for denied in plugin.denied_imports.as_array().into_iter().flatten() {
+        let import = denied["import"].as_str().unwrap_or_default();
+        row("denied", import.to_owned());
+    }
     row("limits", plugin.limits.to_string());
+    row("lifecycle", plugin.lifecycle.to_string());
     row("live instances", plugin.live_instances.to_string());
     for (name, count) in [
+        ("instances made", plugin.instances_made),
         ("calls", plugin.calls),
         ("failures", plugin.failures),
         ("timeouts", plugin.timeouts),
         ("traps", plugin.traps),
         ("out of memory", plugin.out_of_memory),
+        ("limit exceeded", plugin.limit_exceeded),
+        ("denied", plugin.denied),
         ("invalid replies", plugin.invalid_replies),
+        ("invalid requests", plugin.invalid_requests),
+        ("unavailable", plugin.unavailable),
         ("busy", plugin.busy),
         ("refused", plugin.refused),
         ("dropped log lines", plugin.dropped_log_lines),
     ] {
         row(name, count.to_string());
+    }
+    for (limit, count) in &plugin.limits_reached {
+        row("reached", format!("{limit}, {count} times"));
     }
     if let Some(left) = plugin.rests_ms {
         row("rests for", format!("{left} ms"));

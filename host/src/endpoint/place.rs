@@ -63,6 +63,16 @@ impl Places {
         }
     }
 
+    /// A free place, if there is one now.
+    pub fn take_free(&self) -> Option<Place> {
+        let mut queue = self.queue();
+        queue.free = queue.free.checked_sub(1)?;
+        Some(Place {
+            permit: Mutex::new(Some(Permit(self.clone()))),
+            places: self.clone(),
+        })
+    }
+
     async fn permit(&self, urgency: u32) -> Permit {
         let Some(mut wait) = self.wait(urgency) else {
             return Permit(self.clone());

@@ -9,18 +9,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
+use redb::{
+    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
+};
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
-use super::{Change, KEYS_PER_PAGE, KeyValue, KeyValueError, NewValue, Written};
+use super::{
+    BucketLimits, Change, KEYS_PER_PAGE, KeyValue, KeyValueError, NewValue, Usage, Written,
+};
 
 const VALUES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("values");
+/// What the bucket holds, which is counted when there is no entry yet.
+const USAGE: TableDefinition<'_, &str, u64> = TableDefinition::new("usage");
+const USED_BYTES: &str = "bytes";
 /// Writes that may wait for the next flush; further ones wait to be queued.
 const WAITING_WRITES: usize = 1024;
 
 /// The `file` backend.
 pub struct FileBucket {
+    limits: BucketLimits,
     store: Arc<Store>,
     writes: mpsc::Sender<Write>,
 }
@@ -33,9 +41,10 @@ struct Write {
 
 impl FileBucket {
     /// Opens the file, or makes it. Only one process may have it open.
-    pub fn open(path: &Path) -> Result<Self, KeyValueError> {
+    pub fn open(path: &Path, limits: BucketLimits) -> Result<Self, KeyValueError> {
         let store = Store {
             path: path.to_owned(),
+            limits,
             database: RwLock::new(None),
             flushes: AtomicU64::new(0),
         };
@@ -56,7 +65,11 @@ impl FileBucket {
             .name("bucket-writer".to_owned())
             .spawn(move || writer.write_all_of(&mut waiting))
             .map_err(|error| store.failed(error))?;
-        Ok(Self { store, writes })
+        Ok(Self {
+            limits,
+            store,
+            writes,
+        })
     }
 }
 
@@ -86,6 +99,7 @@ impl KeyValue for FileBucket {
     }
 
     async fn write(&self, key: &str, change: Change) -> Result<Written, KeyValueError> {
+        self.limits.check(key, &change)?;
         let (done, outcome) = oneshot::channel();
         let write = Write {
             key: key.to_owned(),
@@ -103,6 +117,7 @@ impl KeyValue for FileBucket {
 /// The file and its open database, which readers and the writer share.
 struct Store {
     path: PathBuf,
+    limits: BucketLimits,
     /// `None` while the file could not be opened again after a failure.
     database: RwLock<Option<Database>>,
     /// Transactions that reached the disk.
@@ -121,7 +136,18 @@ impl Store {
         let database = Database::create(&self.path)?;
         // Made at once, so that a read of a new bucket finds its table.
         let transaction = database.begin_write()?;
-        transaction.open_table(VALUES)?;
+        {
+            let values = transaction.open_table(VALUES)?;
+            let mut usage = transaction.open_table(USAGE)?;
+            if usage.get(USED_BYTES)?.is_none() {
+                let mut bytes = 0;
+                for entry in values.iter()? {
+                    let (key, value) = entry?;
+                    bytes += (key.value().len() + value.value().len()) as u64;
+                }
+                usage.insert(USED_BYTES, bytes)?;
+            }
+        }
         transaction.commit()?;
         *slot = Some(database);
         Ok(())
@@ -162,7 +188,7 @@ impl Store {
             .into_iter()
             .map(|write| ((write.key, write.change), write.done))
             .unzip();
-        let answers = match self.with(|database| apply_all(database, changes)) {
+        let answers = match self.with(|database| apply_all(database, &self.limits, changes)) {
             Ok(answers) => {
                 self.flushes.fetch_add(1, Ordering::Relaxed);
                 answers
@@ -185,15 +211,22 @@ impl Store {
 /// One transaction, on disk when this returns. Each write has an answer of its own.
 fn apply_all(
     database: &Database,
+    limits: &BucketLimits,
     changes: Vec<(String, Change)>,
 ) -> Result<Vec<Result<Written, KeyValueError>>, redb::Error> {
     let transaction = database.begin_write()?;
     let mut answers = Vec::with_capacity(changes.len());
     {
         let mut table = transaction.open_table(VALUES)?;
+        let mut used = transaction.open_table(USAGE)?;
+        let mut usage = Usage {
+            keys: table.len()?,
+            bytes: used.get(USED_BYTES)?.map_or(0, |bytes| bytes.value()),
+        };
         for (key, change) in changes {
-            answers.push(apply(&mut table, &key, change)?);
+            answers.push(apply(&mut table, &mut usage, limits, &key, change)?);
         }
+        used.insert(USED_BYTES, usage.bytes)?;
     }
     transaction.commit()?;
     Ok(answers)
@@ -202,6 +235,8 @@ fn apply_all(
 /// The inner error is the write's own; the outer one ends the batch.
 fn apply(
     table: &mut Table<'_, &'static str, &'static [u8]>,
+    usage: &mut Usage,
+    limits: &BucketLimits,
     key: &str,
     change: Change,
 ) -> Result<Result<Written, KeyValueError>, redb::Error> {
@@ -210,6 +245,11 @@ fn apply(
         Ok(applied) => applied,
         Err(error) => return Ok(Err(error)),
     };
+    let before = current.as_deref().map(<[u8]>::len);
+    match usage.changed(limits, key, before, value.size(before)) {
+        Ok(changed) => *usage = changed,
+        Err(error) => return Ok(Err(error)),
+    }
     match value {
         NewValue::Unchanged => {}
         NewValue::Removed => {
@@ -230,7 +270,8 @@ mod tests {
     async fn writes_in_flight_share_a_flush() {
         const WRITES: usize = 500;
         let folder = tempfile::tempdir().expect("a folder");
-        let bucket = FileBucket::open(&folder.path().join("b.redb")).expect("a file");
+        let bucket = FileBucket::open(&folder.path().join("b.redb"), BucketLimits::default());
+        let bucket = bucket.expect("a file");
         let writes = (0..WRITES).map(|_| bucket.write("n", Change::Increment(1)));
         futures_util::future::join_all(writes).await;
         assert_eq!(bucket.get("n").await.expect("read"), Some(b"500".to_vec()));
@@ -242,7 +283,8 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_is_opened_again_has_what_was_written() {
         let folder = tempfile::tempdir().expect("a folder");
-        let bucket = FileBucket::open(&folder.path().join("b.redb")).expect("a file");
+        let bucket = FileBucket::open(&folder.path().join("b.redb"), BucketLimits::default());
+        let bucket = bucket.expect("a file");
         bucket
             .write("k", Change::Set(b"v".to_vec()))
             .await

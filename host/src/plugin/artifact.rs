@@ -25,9 +25,11 @@ macro_rules! contract {
 }
 
 /// The contract, as guests are built against it; each file after those it uses.
-const CONTRACT: [(&str, &str); 6] = [
+const CONTRACT: [(&str, &str); 8] = [
     contract!("deps/wasi-clocks.wit"),
     contract!("deps/wasi-config.wit"),
+    contract!("deps/wasi-io.wit"),
+    contract!("deps/wasi-http.wit"),
     contract!("deps/wasi-keyvalue.wit"),
     contract!("deps/wasi-logging.wit"),
     contract!("deps/wasi-random.wit"),
@@ -81,6 +83,8 @@ pub enum ArtifactError {
     Folder { path: String },
     #[error("{path} has {size} bytes, more than the {MAX_FILE_BYTES} a plugin may have")]
     TooLarge { path: String, size: u64 },
+    #[error("its file has the SHA-256 {actual}, but plugin.toml pins {pinned}")]
+    Pin { pinned: String, actual: String },
     #[error("{path} is not WebAssembly: it does not start with `\\0asm`")]
     NotWasm { path: String },
     #[error("{path} is broken: {reason}")]
@@ -90,8 +94,9 @@ pub enum ArtifactError {
 }
 
 impl Artifact {
-    /// Reads the file and makes a component of it.
-    pub fn read(path: &Path) -> Result<Self, ArtifactError> {
+    /// Reads the file and makes a component of it; only if its SHA-256 is `pinned`, where that is
+    /// given.
+    pub fn read(path: &Path, pinned: Option<&str>) -> Result<Self, ArtifactError> {
         let shown = || path.display().to_string();
         let unreadable = |reason| ArtifactError::Read {
             path: shown(),
@@ -108,10 +113,18 @@ impl Artifact {
             });
         }
         let bytes = std::fs::read(path).map_err(unreadable)?;
+        let sha256 = hexadecimal(&Sha256::digest(&bytes));
+        if let Some(pinned) = pinned
+            && !pinned.eq_ignore_ascii_case(&sha256)
+        {
+            return Err(ArtifactError::Pin {
+                pinned: pinned.to_owned(),
+                actual: sha256,
+            });
+        }
         if !bytes.starts_with(b"\0asm") {
             return Err(ArtifactError::NotWasm { path: shown() });
         }
-        let sha256 = hexadecimal(&Sha256::digest(&bytes));
         let size_bytes = bytes.len();
         let shape = Shape::of(&bytes).map_err(|error| ArtifactError::Malformed {
             path: shown(),

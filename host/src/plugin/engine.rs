@@ -1,12 +1,14 @@
 //! The one wasmtime `Engine`: its settings, and the ticker that bounds how long a guest computes
 //! before others get a turn.
 
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::capability::limits::{MAX_TABLE_ELEMENTS, STACK_BYTES};
 use crate::outbound::MAX_DEPTH;
 
 /// How often computing guests are interrupted. A guest past its time ends at the next tick.
@@ -22,13 +24,21 @@ const MAX_INSTANCES: u32 = 1000;
 /// Of these, how many are kept for each depth of a chain of plugins: one that waits for another keeps
 /// its instance, and without these all could wait for instances that nobody has.
 const INSTANCES_PER_DEPTH: u32 = 50;
-const MAX_TABLE_ELEMENTS: usize = 20_000;
+/// Instances besides these that have answered and wait for another request.
+const MAX_IDLE_INSTANCES: u32 = 500;
+const POOLED_INSTANCES: u32 = MAX_INSTANCES + MAX_IDLE_INSTANCES;
+/// What a guest's thread has beyond what guests may use of it: for the host's own functions.
+const HOST_STACK_BYTES: usize = 1536 * 1024;
+
+/// Room for one instance.
+pub type Room<'a> = SemaphorePermit<'a>;
 
 /// The engine, and its ticker for as long as it exists.
 pub struct PluginEngine {
     engine: Engine,
     /// By the depth of the chain that an instance is for.
-    places: Vec<Semaphore>,
+    rooms: Vec<Semaphore>,
+    idle_rooms: Arc<Semaphore>,
     _ticker: Ticker,
 }
 
@@ -36,11 +46,11 @@ impl PluginEngine {
     /// Fails where the machine does not give the address space.
     pub fn new() -> wasmtime::Result<Self> {
         let mut pool = PoolingAllocationConfig::new();
-        pool.total_component_instances(MAX_INSTANCES)
-            .total_core_instances(MAX_INSTANCES * CORE_INSTANCES_PER_COMPONENT)
-            .total_memories(MAX_INSTANCES * MEMORIES_PER_COMPONENT)
-            .total_tables(MAX_INSTANCES * TABLES_PER_COMPONENT)
-            .total_stacks(MAX_INSTANCES)
+        pool.total_component_instances(POOLED_INSTANCES)
+            .total_core_instances(POOLED_INSTANCES * CORE_INSTANCES_PER_COMPONENT)
+            .total_memories(POOLED_INSTANCES * MEMORIES_PER_COMPONENT)
+            .total_tables(POOLED_INSTANCES * TABLES_PER_COMPONENT)
+            .total_stacks(POOLED_INSTANCES)
             // Without these one component could take what is there for all.
             .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
             .max_memories_per_component(MEMORIES_PER_COMPONENT)
@@ -49,30 +59,38 @@ impl PluginEngine {
         let mut config = Config::new();
         config
             .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
-            .epoch_interruption(true);
+            .epoch_interruption(true)
+            .max_wasm_stack(STACK_BYTES)
+            .async_stack_size(STACK_BYTES + HOST_STACK_BYTES);
         let engine = Engine::new(&config)?;
         let ticker = Ticker::start(engine.clone())?;
         Ok(Self {
             engine,
-            places: places_by_depth(),
+            rooms: rooms_by_depth(),
+            idle_rooms: Arc::new(Semaphore::new(MAX_IDLE_INSTANCES as usize)),
             _ticker: ticker,
         })
     }
 
     /// Waits until there is room for one more instance, `depth` plugins down a chain. Only with it
-    /// may one be made.
-    pub async fn place(&self, depth: u32) -> SemaphorePermit<'_> {
-        let place = self.places_at(depth).acquire().await;
-        place.expect("the engine's semaphores are never closed")
+    /// may one run.
+    pub async fn room(&self, depth: u32) -> Room<'_> {
+        let room = self.rooms_at(depth).acquire().await;
+        room.expect("the engine's semaphores are never closed")
     }
 
     /// The same, if there is room now.
-    pub fn free_place(&self, depth: u32) -> Option<SemaphorePermit<'_>> {
-        self.places_at(depth).try_acquire().ok()
+    pub fn free_room(&self, depth: u32) -> Option<Room<'_>> {
+        self.rooms_at(depth).try_acquire().ok()
     }
 
-    fn places_at(&self, depth: u32) -> &Semaphore {
-        &self.places[depth.min(MAX_DEPTH) as usize]
+    /// Room for an instance that waits for a request, if there is any.
+    pub fn idle_room(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.idle_rooms).try_acquire_owned().ok()
+    }
+
+    fn rooms_at(&self, depth: u32) -> &Semaphore {
+        &self.rooms[depth.min(MAX_DEPTH) as usize]
     }
 
     pub fn engine(&self) -> &Engine {
@@ -80,7 +98,7 @@ impl PluginEngine {
     }
 }
 
-fn places_by_depth() -> Vec<Semaphore> {
+fn rooms_by_depth() -> Vec<Semaphore> {
     let deeper = std::iter::repeat_n(INSTANCES_PER_DEPTH, MAX_DEPTH as usize);
     let first = MAX_INSTANCES - MAX_DEPTH * INSTANCES_PER_DEPTH;
     let counts = std::iter::once(first).chain(deeper);

@@ -1,94 +1,179 @@
-//! One store and one instance for one use: made, run within its limits, and dropped.
+//! One instance: a store of its own, in which it answers one request at a time within its limits.
 //!
-//! Whatever happens, the store goes with the future that runs it, so nothing of one request is
-//! left for the next.
+//! It is handed back only after a normal return. Whatever else happens, the store goes with the
+//! future that runs it.
 
 use std::time::{Duration, Instant};
 
-use tokio::time::error::Elapsed;
-use tokio::time::timeout;
-use wasmtime::{Engine, Store, Trap, UpdateDeadline};
+use tokio::time::timeout_at;
+use tracing::debug;
+use wasmtime::component::ResourceTableError;
+use wasmtime::{Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
 
-use crate::bindings::EndpointPre;
+use super::tally::Live;
 use crate::bindings::endpointd::rpc::types;
+use crate::bindings::{Endpoint, EndpointPre};
 use crate::capability::HostState;
+use crate::capability::allowance::Denied;
+use crate::capability::limits::{Exceeded, Limit};
 
 /// Why a guest did not come to an answer.
 #[derive(Debug, thiserror::Error)]
 pub enum GuestError {
-    #[error("it ran longer than its limit of {} ms", .0.as_millis())]
+    #[error("it ran longer than its limit of {} ms (timeout_ms)", .0.as_millis())]
     TimedOut(Duration),
-    #[error("it needed more than its limit of {} MiB of memory", .0 / (1024 * 1024))]
-    OutOfMemory(usize),
+    #[error("{0}")]
+    Exceeded(Exceeded),
+    #[error("{0}")]
+    Denied(Denied),
+    /// What it was granted is not there now.
+    #[error("{0}")]
+    Unavailable(String),
     #[error("it trapped: {0}")]
     Trapped(String),
 }
 
-/// Asks a guest what it serves.
-pub async fn targets(
-    pre: &EndpointPre<HostState>,
-    state: HostState,
-    limit: Duration,
-) -> Result<Vec<types::Target>, GuestError> {
-    let mut store = new_store(pre.engine(), state, limit);
-    let running = async {
-        let endpoint = pre.instantiate_async(&mut store).await?;
-        endpoint.call_targets(&mut store).await
-    };
-    let outcome = timeout(limit, running).await;
-    verdict(outcome, &store, limit)
+/// What a guest answers a request with.
+pub type Answer = Result<String, types::Failure>;
+
+/// An instance that runs nothing at the moment.
+pub struct Instance {
+    store: Store<HostState>,
+    endpoint: Endpoint,
+    pub born: Instant,
+    /// Requests that it has answered.
+    pub calls: u32,
+    _live: Live,
 }
 
-/// Has a guest answer one request.
-pub async fn dispatch(
-    pre: &EndpointPre<HostState>,
-    state: HostState,
-    limit: Duration,
-    request: &types::Request,
-) -> Result<Result<String, types::Failure>, GuestError> {
-    let mut store = new_store(pre.engine(), state, limit);
-    let running = async {
-        let endpoint = pre.instantiate_async(&mut store).await?;
-        endpoint.call_dispatch(&mut store, request).await
-    };
-    let outcome = timeout(limit, running).await;
-    verdict(outcome, &store, limit)
-}
+impl Instance {
+    /// Makes one, by the end of the `limit` that `state` was made with. It counts as `live` until it is
+    /// dropped.
+    pub async fn new(
+        pre: &EndpointPre<HostState>,
+        state: HostState,
+        limit: Duration,
+        live: Live,
+    ) -> Result<Self, GuestError> {
+        let mut store = new_store(pre.engine(), state);
+        let endpoint = within(limit, &mut store, async |store| {
+            pre.instantiate_async(store).await
+        });
+        let endpoint = endpoint.await?;
+        Ok(Self {
+            store,
+            endpoint,
+            born: Instant::now(),
+            calls: 0,
+            _live: live,
+        })
+    }
 
-fn new_store(engine: &Engine, state: HostState, limit: Duration) -> Store<HostState> {
-    let mut store = Store::new(engine, state);
-    store.limiter(|state| &mut state.limits);
-    // A computing guest gives way at every tick. It also looks at the clock itself, because while
-    // guests keep every worker busy, timers are looked at late.
-    let deadline = Instant::now() + limit;
-    store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(move |_| match Instant::now() < deadline {
-        true => Ok(UpdateDeadline::Yield(1)),
-        false => Err(Trap::Interrupt.into()),
-    });
-    store
-}
+    /// What the guest serves. The instance is good for nothing else.
+    pub async fn targets(mut self, limit: Duration) -> Result<Vec<types::Target>, GuestError> {
+        let endpoint = &self.endpoint;
+        let asking = async |store: &mut Store<HostState>| endpoint.call_targets(store).await;
+        within(limit, &mut self.store, asking).await
+    }
 
-fn verdict<T>(
-    outcome: Result<wasmtime::Result<T>, Elapsed>,
-    store: &Store<HostState>,
-    limit: Duration,
-) -> Result<T, GuestError> {
-    let memory = &store.data().limits;
-    match outcome {
-        Ok(Ok(value)) => Ok(value),
-        Err(_) => Err(GuestError::TimedOut(limit)),
-        Ok(Err(error)) if error.downcast_ref() == Some(&Trap::Interrupt) => {
-            Err(GuestError::TimedOut(limit))
-        }
-        Ok(Err(_)) if memory.exceeded => Err(GuestError::OutOfMemory(memory.bytes)),
-        Ok(Err(error)) => Err(GuestError::Trapped(reason(&error))),
+    /// Has the guest answer the request that `state` was begun with. The instance comes back with the
+    /// answer, and is gone with every error.
+    pub async fn dispatch(
+        mut self,
+        limit: Duration,
+        request: &types::Request,
+    ) -> Result<(Answer, Self), GuestError> {
+        let endpoint = &self.endpoint;
+        let asking =
+            async |store: &mut Store<HostState>| endpoint.call_dispatch(store, request).await;
+        let answer = within(limit, &mut self.store, asking).await?;
+        self.store.data_mut().end();
+        self.calls += 1;
+        Ok((answer, self))
+    }
+
+    pub fn state(&mut self) -> &mut HostState {
+        self.store.data_mut()
+    }
+
+    /// Of all its linear memories together.
+    pub fn memory_bytes(&self) -> usize {
+        self.store.data().limits.memory_used()
     }
 }
 
+fn new_store(engine: &Engine, state: HostState) -> Store<HostState> {
+    let copied_bytes = state.allowance().limits.copied_bytes();
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| &mut state.limits);
+    store.set_hostcall_fuel(copied_bytes);
+    // A computing guest gives way at every tick. It also looks at the clock itself, because while
+    // guests keep every worker busy, timers are looked at late.
+    store.epoch_deadline_callback(
+        |store| match Instant::now() < store.data().call.runs_until {
+            true => Ok(UpdateDeadline::Yield(1)),
+            false => Err(Trap::Interrupt.into()),
+        },
+    );
+    store
+}
+
+/// Runs a guest until the state's `runs_until`, which is `limit` after its start.
+async fn within<T>(
+    limit: Duration,
+    store: &mut Store<HostState>,
+    running: impl AsyncFnOnce(&mut Store<HostState>) -> wasmtime::Result<T>,
+) -> Result<T, GuestError> {
+    store.set_epoch_deadline(1);
+    let until = store.data().call.runs_until;
+    let error = match timeout_at(until.into(), running(store)).await {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(error)) => error,
+        Err(_) => return Err(GuestError::TimedOut(limit)),
+    };
+    let state = store.data_mut();
+    if error.downcast_ref() == Some(&Trap::Interrupt) {
+        return Err(GuestError::TimedOut(limit));
+    }
+    if let Some(denied) = error.downcast_ref::<Denied>() {
+        return Err(GuestError::Denied(*denied));
+    }
+    if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
+        return Err(GuestError::Exceeded(exceeded.clone()));
+    }
+    match limit_of(&error).or(state.limits.take_exceeded()) {
+        Some(limit) => Err(GuestError::Exceeded(
+            state.allowance().limits.exceeded(limit),
+        )),
+        None => Err(GuestError::Trapped(reason(&error))),
+    }
+}
+
+/// The limit that an error of the engine stands for.
+fn limit_of(error: &wasmtime::Error) -> Option<Limit> {
+    if error.downcast_ref() == Some(&Trap::StackOverflow) {
+        return Some(Limit::Stack);
+    }
+    if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
+        return Some(Limit::Handles);
+    }
+    // The engine's error for that has no public type.
+    if error.root_cause().to_string().contains(COPIED_TOO_MUCH) {
+        // What a guest returns is copied when none of its code is running.
+        return Some(match error.downcast_ref::<WasmBacktrace>() {
+            Some(_) => Limit::HostCall,
+            None => Limit::Reply,
+        });
+    }
+    None
+}
+
+/// Part of what wasmtime says where a guest hands over more than `Store::set_hostcall_fuel` allows.
+const COPIED_TOO_MUCH: &str = "fuel allocated for hostcalls has been exhausted";
+
 /// The trap in a few words; the guest's own backtrace is for its author, in the debug log.
 fn reason(error: &wasmtime::Error) -> String {
-    tracing::debug!("Backtrace of a trap: {error:?}");
+    debug!("Backtrace of a trap: {error:?}");
     match error.downcast_ref::<Trap>() {
         Some(trap) => trap.to_string(),
         None => error.root_cause().to_string(),

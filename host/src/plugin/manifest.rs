@@ -7,13 +7,12 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::capability::Grants;
+use crate::capability::grants::Grants;
+use crate::capability::limits::Limits;
+use crate::capability::settings::SecretSource;
 
 /// Queue names are made of a topic and more, and have at most 255 bytes.
 const MAX_TOPIC_BYTES: usize = 100;
-
-/// Quoting may double a reply, and RabbitMQ takes 128 MiB by default.
-const MAX_REPLY_KIB: u32 = 60 * 1024;
 
 /// The file's content.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -42,6 +41,10 @@ pub struct Manifest {
     /// Settings that the plugin can read.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
+    /// Secrets that the plugin can read by their names, as it reads settings. Here is where each is:
+    /// `{ file = "PATH" }` or `{ env = "VARIABLE" }`.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, SecretSource>,
 }
 
 /// Which of the methods that a plugin lists may be called (rpc/dispatcher.py:
@@ -55,11 +58,33 @@ pub enum Access {
 }
 
 /// How long an instance lives.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Lifecycle {
-    /// `per-call`: a fresh instance for every request.
+    /// `per-call`: a fresh instance for every request. `reuse`: an instance that answered may answer
+    /// another request after it, one at a time; what the plugin keeps in its memory stays there.
     pub instances: Instances,
+    /// With `reuse`: requests that an instance answers before another takes its place.
+    pub max_calls: u32,
+    /// With `reuse`: how long an instance is used.
+    pub max_age_s: u32,
+    /// With `reuse`: how long an instance is kept that has nothing to do.
+    pub idle_s: u32,
+    /// With `reuse`: an instance that has more memory than this after a request is not used again. As
+    /// much as `memory_mib` allows if it is not given.
+    pub max_memory_mib: Option<u32>,
+}
+
+impl Default for Lifecycle {
+    fn default() -> Self {
+        Self {
+            instances: Instances::PerCall,
+            max_calls: 1000,
+            max_age_s: 3600,
+            idle_s: 60,
+            max_memory_mib: None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
@@ -68,48 +93,22 @@ pub enum Instances {
     /// A fresh instance for every request: nothing of one can reach another.
     #[default]
     PerCall,
+    /// An instance answers one request after another.
+    Reuse,
 }
 
-/// What one request may use.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// All linear memories of an instance together.
-    pub memory_mib: u32,
-    /// From start to reply by the clock on the wall; computing is bounded by the same.
-    pub timeout_ms: u32,
-    /// Instances that run at the same time, without those that wait for a reply. Further requests
-    /// wait.
-    pub concurrency: u16,
-    /// The result, or the failure, as JSON.
-    pub reply_kib: u32,
-    /// Lines in the host's log, of all instances together; those beyond it are dropped.
-    pub log_lines_per_s: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            memory_mib: 64,
-            timeout_ms: 30_000,
-            concurrency: 16,
-            reply_kib: 1024,
-            log_lines_per_s: 100,
-        }
-    }
-}
-
-impl Limits {
-    pub fn memory_bytes(&self) -> usize {
-        self.memory_mib as usize * 1024 * 1024
+impl Lifecycle {
+    pub fn max_age(&self) -> Duration {
+        Duration::from_secs(self.max_age_s.into())
     }
 
-    pub fn timeout(&self) -> Duration {
-        Duration::from_millis(self.timeout_ms.into())
+    pub fn max_idle(&self) -> Duration {
+        Duration::from_secs(self.idle_s.into())
     }
 
-    pub fn reply_bytes(&self) -> usize {
-        self.reply_kib as usize * 1024
+    pub fn max_memory_bytes(&self) -> usize {
+        let mib = self.max_memory_mib.map_or(usize::MAX, |mib| mib as usize);
+        mib.saturating_mul(1024 * 1024)
     }
 }
 
@@ -137,28 +136,15 @@ impl Manifest {
         {
             return Some("`sha256` is not 64 hexadecimal digits".to_owned());
         }
-        let positive = [
-            ("memory_mib", self.limits.memory_mib),
-            ("timeout_ms", self.limits.timeout_ms),
-            ("concurrency", self.limits.concurrency.into()),
-            ("reply_kib", self.limits.reply_kib),
-        ];
-        let zero = positive.iter().find(|(_, value)| *value == 0);
-        if let Some((name, _)) = zero {
+        let twice = self
+            .secrets
+            .keys()
+            .find(|name| self.config.contains_key(*name));
+        if let Some(name) = twice {
             return Some(format!(
-                "`{name}` under [limits] is 0, which lets nothing run"
+                "`{name}` stands under [config] and under [secrets]: keep one"
             ));
         }
-        if self.limits.reply_kib > MAX_REPLY_KIB {
-            return Some(format!(
-                "`reply_kib` is above {MAX_REPLY_KIB}: a broker takes no messages that large"
-            ));
-        }
-        if self.limits.memory_mib > 4096 {
-            return Some(
-                "`memory_mib` is above 4096, all that a 32-bit memory can have".to_owned(),
-            );
-        }
-        None
+        self.limits.problem()
     }
 }

@@ -1,17 +1,21 @@
 //! What became of a plugin's requests, counted over all of its generations.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
+
+use crate::capability::limits::Meter;
 
 /// Counts.
 #[derive(Debug, Default)]
 pub struct Tally {
     live: AtomicUsize,
+    made: AtomicU64,
     calls: AtomicU64,
     failures: AtomicU64,
     problems: [AtomicU64; Problem::ALL.len()],
     last_problem: Mutex<Option<(SystemTime, String)>>,
+    meter: Arc<Meter>,
 }
 
 /// What can go wrong with a plugin itself, as against a failure that it reports.
@@ -21,18 +25,30 @@ pub enum Problem {
     Busy,
     /// It was not called, as it had trapped again and again.
     Resting,
+    /// What it was granted is not there now.
+    Unavailable,
+    /// It was not called, as the request is beyond a limit.
+    InvalidRequest,
     TimedOut,
     OutOfMemory,
+    /// Another limit ended it.
+    LimitExceeded,
+    /// It called what it was not granted.
+    Denied,
     Trapped,
     InvalidReply,
 }
 
 impl Problem {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::Busy,
         Self::Resting,
+        Self::Unavailable,
+        Self::InvalidRequest,
         Self::TimedOut,
         Self::OutOfMemory,
+        Self::LimitExceeded,
+        Self::Denied,
         Self::Trapped,
         Self::InvalidReply,
     ];
@@ -42,23 +58,63 @@ impl Problem {
         match self {
             Self::Busy => "PluginBusy",
             Self::Resting => "PluginResting",
+            Self::Unavailable => "PluginUnavailable",
+            Self::InvalidRequest => "PluginInvalidRequest",
             Self::TimedOut => "PluginTimeout",
             Self::OutOfMemory => "PluginOutOfMemory",
+            Self::LimitExceeded => "PluginLimitExceeded",
+            Self::Denied => "PluginDenied",
             Self::Trapped => "PluginTrap",
             Self::InvalidReply => "PluginInvalidReply",
         }
     }
+
+    /// As metrics and statuses call it.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Resting => "refused",
+            Self::Unavailable => "unavailable",
+            Self::InvalidRequest => "invalid_request",
+            Self::TimedOut => "timeout",
+            Self::OutOfMemory => "out_of_memory",
+            Self::LimitExceeded => "limit_exceeded",
+            Self::Denied => "denied",
+            Self::Trapped => "trap",
+            Self::InvalidReply => "invalid_reply",
+        }
+    }
+
+    /// Whether it is the plugin that does this, again and again until it is given a rest. To run out
+    /// of time is no such thing: it may be others that are slow.
+    pub fn counts_against_it(self) -> bool {
+        matches!(
+            self,
+            Self::OutOfMemory | Self::LimitExceeded | Self::Denied | Self::Trapped
+        )
+    }
 }
 
 /// One instance, for as long as it lives.
-pub struct Live<'a>(&'a Tally);
+#[derive(Debug)]
+pub struct Live(Arc<Tally>);
 
 impl Tally {
-    /// An instance is made for one call.
-    pub fn begin(&self) -> Live<'_> {
+    /// The plugin is given a request.
+    pub fn called(&self) {
         self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An instance is made.
+    pub fn made(self: &Arc<Self>) -> Live {
+        self.made.fetch_add(1, Ordering::Relaxed);
         self.live.fetch_add(1, Ordering::Relaxed);
-        Live(self)
+        Live(Arc::clone(self))
+    }
+
+    /// What counts the limits that are reached.
+    pub fn meter(&self) -> &Arc<Meter> {
+        &self.meter
     }
 
     /// The plugin answered with a failure of its own.
@@ -80,12 +136,17 @@ impl Tally {
         *last = Some((SystemTime::now(), text.to_owned()));
     }
 
-    /// Instances that there are now.
+    /// Instances that there are now, with those that are kept for further requests.
     pub fn live(&self) -> usize {
         self.live.load(Ordering::Relaxed)
     }
 
-    /// Calls and casts for which an instance was made.
+    /// Instances that were made.
+    pub fn instances_made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
+    }
+
+    /// Calls and casts that the plugin was given.
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
     }
@@ -105,7 +166,7 @@ impl Tally {
     }
 }
 
-impl Drop for Live<'_> {
+impl Drop for Live {
     fn drop(&mut self) {
         self.0.live.fetch_sub(1, Ordering::Relaxed);
     }

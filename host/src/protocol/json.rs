@@ -21,6 +21,37 @@ pub fn is_object(value: &RawValue) -> bool {
     value.get().starts_with('{')
 }
 
+/// Whether arrays and objects of JSON text stand in one another more than `depth` deep. Of text that is
+/// no JSON it is true rather than not.
+pub fn nests_deeper(text: &str, depth: usize) -> bool {
+    let opens = |byte: &u8| matches!(byte, b'[' | b'{');
+    // Few texts have that many at all, and to count them is quick.
+    if text.as_bytes().iter().filter(|byte| opens(byte)).count() <= depth {
+        return false;
+    }
+    let mut rest = text;
+    let mut open = 0_usize;
+    while let Some(at) = rest.find(['"', '[', '{', ']', '}']) {
+        let found = &rest[at..];
+        let length = match found.as_bytes()[0] {
+            b'"' => string_length(found),
+            b'[' | b'{' => {
+                open += 1;
+                if open > depth {
+                    return true;
+                }
+                1
+            }
+            _ => {
+                open = open.saturating_sub(1);
+                1
+            }
+        };
+        rest = &found[length..];
+    }
+    false
+}
+
 /// `text` as a JSON string.
 pub fn quote(text: &str) -> String {
     serde_json::to_string(text).expect("text always serializes")
@@ -105,6 +136,21 @@ mod tests {
             assert!(checked(bad.to_owned()).is_err(), "accepted: {bad:?}");
         }
         assert_eq!(checked(" [1] ".to_owned()).expect("JSON").get(), "[1]");
+    }
+
+    #[test]
+    fn depth_is_that_of_arrays_and_objects_and_not_of_strings() {
+        for (text, depth) in [
+            ("1", 0),
+            ("[]", 1),
+            (r#"{"a": [1, {"b": 2}], "c": [[], [[]]]}"#, 4),
+            (r#"["[[[[", "\"[[", {"{{": 1}]"#, 2),
+            ("[[],[],[],[]]", 2),
+        ] {
+            assert!(!nests_deeper(text, depth), "{text}");
+            assert!(depth == 0 || nests_deeper(text, depth - 1), "{text}");
+        }
+        assert!(nests_deeper(&"[".repeat(1_000_000), 128));
     }
 
     #[test]

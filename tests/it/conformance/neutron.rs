@@ -24,7 +24,7 @@ struct Reports {
 impl Reports {
     /// With this many seconds until an agent counts as down.
     fn start(agent_down_time: &str) -> Self {
-        let grants = "[grants]\nkeyvalue = [\"agents\"]\nclient = [\"fanout:q-server-resource-versions\"]\n[config]\n";
+        let grants = "[grants]\nclocks = true\nrandom = true\nkeyvalue = [\"agents\"]\nclient = [\"fanout:q-server-resource-versions\"]\n[config]\n";
         Self::start_with(&format!("{grants}agent_down_time = \"{agent_down_time}\""))
     }
 
@@ -110,7 +110,7 @@ fn now() -> String {
 #[test]
 fn two_hosts_on_one_topic_and_one_bucket_server_agree_on_an_agent() {
     let (topic, rabbit, redis) = (unique("agreed"), rabbit::shared(), Redis::start());
-    let more = "[grants]\nkeyvalue = [\"agents\"]\nclient = [\"fanout:q-server-resource-versions\"]\n\
+    let more = "[grants]\nclocks = true\nrandom = true\nkeyvalue = [\"agents\"]\nclient = [\"fanout:q-server-resource-versions\"]\n\
                 [config]\nagent_down_time = \"10\"";
     let bucket = format!(
         "[keyvalue.agents]\nbackend = \"redis\"\nurl = \"{}\"",
@@ -243,7 +243,7 @@ fn c86_resource_versions_are_fanned_out_before_the_reply() {
         "with the context of the report, and no key of a call"
     );
     // A plugin that was not granted it goes on all the same.
-    let grants = "[grants]\nkeyvalue = [\"agents\"]\nclient = [\"fanout:other\"]";
+    let grants = "[grants]\nclocks = true\nrandom = true\nkeyvalue = [\"agents\"]\nclient = [\"fanout:other\"]";
     let mut without = Reports::start_with(grants);
     assert_eq!(without.report(agent, &now()), "new");
     let line = without.host.logs("other servers were not told");
@@ -257,8 +257,9 @@ fn c87_a_server_is_alive_unless_its_store_cannot_be_reached() {
         true
     );
     // The bucket of the agents is not one that it may open.
-    let mut without =
-        Reports::start_with("[grants]\nkeyvalue = [\"other\"]\nclient = [\"fanout:x\"]");
+    let mut without = Reports::start_with(
+        "[grants]\nclocks = true\nrandom = true\nkeyvalue = [\"other\"]\nclient = [\"fanout:x\"]",
+    );
     let any = json!({"any": 1});
     assert_eq!(without.call("has_alive_neutron_server", any), false);
     without.host.logs("cannot reach the agents");
@@ -333,7 +334,8 @@ fn the_captured_request_is_answered_in_the_captured_shape() {
 #[test]
 fn c90_neutrons_own_client_is_answered_by_our_server() {
     let rabbit = Rabbit::start();
-    let grants = "[grants]\nkeyvalue = [\"agents\"]\nclient = [\"fanout:*\"]";
+    let grants =
+        "[grants]\nclocks = true\nrandom = true\nkeyvalue = [\"agents\"]\nclient = [\"fanout:*\"]";
     let _host = Setup::new(&rabbit.url())
         .tables("[keyvalue.agents]\nbackend = \"memory\"")
         .plugin(

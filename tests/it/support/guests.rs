@@ -114,7 +114,70 @@ pub(crate) fn bare_module_importing(module: &str, name: &str) -> Vec<u8> {
     bare_module_with(&import, "i32.const 96", "unreachable")
 }
 
-fn bare_module_with(extra: &str, targets: &str, dispatch: &str) -> Vec<u8> {
+/// A call of an import of the contract, in WAT: what stands at the beginning of the module, and the
+/// instruction. Its arguments are from 3000 on.
+pub(crate) struct ImportedCall {
+    pub(crate) import: String,
+    pub(crate) call: String,
+}
+
+impl ImportedCall {
+    /// Logs the text at `start`.
+    pub(crate) fn log(start: usize, length: usize) -> Self {
+        Self {
+            import: "(import \"wasi:logging/logging@0.1.0-draft\" \"log\"
+                (func $log (param i32 i32 i32 i32 i32)))"
+                .to_owned(),
+            call: format!(
+                "(call $log (i32.const 2) (i32.const 0) (i32.const 0) (i32.const {start})
+                   (i32.const {length}))"
+            ),
+        }
+    }
+
+    /// Sends a message without arguments.
+    pub(crate) fn client(kind: &str, topic: &str, method: &str) -> Self {
+        let at = |address: usize, value: usize| {
+            let bytes = u32::try_from(value).expect("small").to_le_bytes();
+            let bytes = bytes.map(|byte| format!("\\{byte:02x}")).concat();
+            format!("(data (i32.const {address}) \"{bytes}\")")
+        };
+        Self {
+            import: [
+                format!(
+                    "(import \"endpointd:rpc/client@0.1.0\" \"{kind}\"
+                       (func $send (param i32 i32)))
+                     (data (i32.const 3200) \"{topic}\") (data (i32.const 3300) \"{method}\")
+                     (data (i32.const 3400) \"{{}}\")"
+                ),
+                // The topic, after the exchange; the method, after the whole destination; arguments.
+                at(3012, 3200) + &at(3016, topic.len()),
+                at(3056, 3300) + &at(3060, method.len()),
+                at(3064, 3400) + &at(3068, 2),
+            ]
+            .concat(),
+            call: "(call $send (i32.const 3000) (i32.const 3500))".to_owned(),
+        }
+    }
+
+    /// Opens a bucket and keeps it open.
+    pub(crate) fn open_bucket(name: &str) -> Self {
+        Self {
+            import: format!(
+                "(import \"wasi:keyvalue/store@0.2.0-draft2\" \"open\"
+                   (func $open (param i32 i32 i32)))
+                 (data (i32.const 3200) \"{name}\")"
+            ),
+            call: format!(
+                "(call $open (i32.const 3200) (i32.const {}) (i32.const 3500))",
+                name.len()
+            ),
+        }
+    }
+}
+
+/// A module with `extra` at its beginning, which may import.
+pub(crate) fn bare_module_with(extra: &str, targets: &str, dispatch: &str) -> Vec<u8> {
     let parameters = "i32 ".repeat(11);
     // At 96 the list: one target at 64, without namespace, of version 1.0, whose one method's
     // name is described at 48.

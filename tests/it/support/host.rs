@@ -13,8 +13,8 @@ use tempfile::TempDir;
 use super::{eventually, free_port};
 
 /// What the well-behaved guest needs, in plugin.toml.
-pub(crate) const PROBE_GRANTS: &str =
-    "[grants]\nkeyvalue = [\"probe\"]\nclient = [\"call:*\", \"cast:*\", \"fanout:*\"]\n";
+pub(crate) const PROBE_GRANTS: &str = "[grants]\nkeyvalue = [\"probe\"]\nclient = [\"call:*\", \"cast:*\", \"fanout:*\"]\n\
+     clocks = true\nrandom = true\nhttp = [\"http://127.0.0.1:1\"]\n";
 
 /// What a host is started with.
 pub(crate) struct Setup {
@@ -72,6 +72,13 @@ impl Setup {
     pub(crate) fn plugin(mut self, name: &str, wasm: &[u8], topic: &str, more: &str) -> Self {
         let manifest = format!("component = \"it.wasm\"\ntopics = [\"{topic}\"]\n{more}\n");
         self.topics.insert(topic.to_owned());
+        self.file(&format!("plugins/{name}/plugin.toml"), manifest.as_bytes())
+            .file(&format!("plugins/{name}/it.wasm"), wasm)
+    }
+
+    /// A plugin that will not come to serve anything.
+    pub(crate) fn plugin_without_topic(self, name: &str, wasm: &[u8]) -> Self {
+        let manifest = format!("component = \"it.wasm\"\ntopics = [\"{name}\"]\n");
         self.file(&format!("plugins/{name}/plugin.toml"), manifest.as_bytes())
             .file(&format!("plugins/{name}/it.wasm"), wasm)
     }
@@ -168,7 +175,7 @@ fn agent() -> ureq::Agent {
 }
 
 #[track_caller]
-fn text_of(answered: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> String {
+fn text_of(answered: Result<http::Response<ureq::Body>, ureq::Error>) -> String {
     let mut response = answered.unwrap_or_else(|error| panic!("no answer: {error}"));
     response.body_mut().read_to_string().expect("text")
 }
@@ -241,6 +248,24 @@ impl Host {
     #[track_caller]
     pub(crate) fn get_text(&self, path: &str) -> String {
         text_of(agent().get(format!("{}{path}", self.admin_url())).call())
+    }
+
+    /// What `GET /plugins` says of one.
+    #[track_caller]
+    pub(crate) fn plugin(&self, name: &str) -> Value {
+        let all = self.get("/plugins");
+        let all = all.as_array().expect("a list");
+        let found = all.iter().find(|plugin| plugin["name"] == *name);
+        found.cloned().unwrap_or(Value::Null)
+    }
+
+    /// The memory that its process has, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()));
+        let status = status.expect("it runs");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().nth(1));
+        number.and_then(|kib| kib.parse().ok()).expect("a number")
     }
 
     pub(crate) fn post(&self, path: &str) -> Value {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use endpointd_guest::client::{self, Target};
+use endpointd_guest::http::{self, Request};
 use endpointd_guest::keyvalue::Bucket;
 use endpointd_guest::{
     Context, Failure, Result, builtins, call_info, clock, config, endpoint, log, random,
@@ -126,6 +127,23 @@ impl First {
             Ok(result) => format!("Ok({result})"),
             Err(error) => format!("{error:?}"),
         }
+    }
+
+    /// Sends an HTTP request, as often as that, and tells of the last response.
+    pub fn fetch(&self, url: String, body: Option<String>, times: Option<u32>) -> Result<Value> {
+        for _ in 1..times.unwrap_or(1) {
+            http::get(&url)?;
+        }
+        let response = match body {
+            Some(body) => Request::post(url).body(body).send()?,
+            None => http::get(url)?,
+        };
+        let headers = response.headers.iter();
+        let mut echoes = headers.filter(|(name, _)| name == "x-echo");
+        let echo = echoes
+            .next()
+            .map(|(_, value)| String::from_utf8_lossy(value).into_owned());
+        Ok(json!({"status": response.status, "echo": echo, "body": response.text()?}))
     }
 
     /// Calls itself, through its topic, until it is `depth` deep; gives how deep it got.

@@ -1,0 +1,244 @@
+//! Makes plugins of folders: compiles, checks imports against grants, and asks what is served.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::task::spawn_blocking;
+use tracing::{debug, info, warn};
+use wasmtime::component::{Component, Linker};
+
+use super::artifact::{Artifact, ArtifactError};
+use super::breaker::Breaker;
+use super::cache::Cache;
+use super::engine::PluginEngine;
+use super::idle::Idle;
+use super::instance::{GuestError, Instance};
+use super::source::{Source, SourceError};
+use super::tally::Tally;
+use super::targets::{self, InvalidTargets};
+use super::{Parts, Plugin};
+use crate::bindings::EndpointPre;
+use crate::capability::allowance::Allowance;
+use crate::capability::grants::{Capability, GrantError, Granted, Imports};
+use crate::capability::settings::{SecretError, Settings};
+use crate::capability::{self, CallInfo, HostState};
+use crate::endpoint::Delivery;
+use crate::endpoint::place::Places;
+use crate::keyvalue::Buckets;
+use crate::outbound::{MAX_DEPTH, Outbound};
+use crate::protocol::json;
+use crate::protocol::target::EndpointTarget;
+
+/// How long a plugin may take to say what it serves.
+const TARGETS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Makes plugins of folders.
+pub struct PluginLoader {
+    engine: Arc<PluginEngine>,
+    linker: Linker<HostState>,
+    cache: Cache,
+    buckets: Buckets,
+    outbound: Option<Arc<dyn Outbound>>,
+    host_started: SystemTime,
+}
+
+/// Why a folder gave no plugin.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error("it does not compile: {0}")]
+    Compile(String),
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error("it does not fit the contract: {0}")]
+    Misfit(String),
+    #[error("asked for its targets, {0}")]
+    Targets(#[from] GuestError),
+    #[error(transparent)]
+    InvalidTargets(#[from] InvalidTargets),
+}
+
+impl From<ArtifactError> for LoadError {
+    fn from(error: ArtifactError) -> Self {
+        Self::Source(error.into())
+    }
+}
+
+impl PluginLoader {
+    /// Plugins get `buckets` and send through `outbound`, as they are granted it. What is compiled
+    /// is kept in `cache`.
+    pub fn new(
+        engine: PluginEngine,
+        cache: Cache,
+        buckets: Buckets,
+        outbound: Option<Arc<dyn Outbound>>,
+    ) -> wasmtime::Result<Self> {
+        let mut linker = Linker::new(engine.engine());
+        capability::add_to_linker(&mut linker)?;
+        Ok(Self {
+            engine: Arc::new(engine),
+            linker,
+            cache,
+            buckets,
+            outbound,
+            host_started: SystemTime::now(),
+        })
+    }
+
+    /// Checks and compiles what was read of a plugin, and asks it what it serves. Its requests are
+    /// counted in `tally`.
+    pub async fn load(&self, source: Source, tally: Arc<Tally>) -> Result<Arc<Plugin>, LoadError> {
+        let Source {
+            name,
+            folder,
+            manifest,
+            artifact,
+            generation,
+        } = source;
+        let component = self.compile(&artifact).await?;
+        let imports = Imports::of(&component, self.engine.engine());
+        let denied = manifest.grants.check(&imports)?;
+        if !denied.is_empty() {
+            let names: Vec<_> = denied.iter().map(|denied| &*denied.import).collect();
+            info!(
+                "What it imports and is not granted is denied when it is called: {}",
+                names.join(", ")
+            );
+        }
+        for name in &manifest.grants.environment {
+            if std::env::var_os(name).is_none() {
+                warn!("It is granted the variable `{name}`, which is not set");
+            }
+        }
+        let granted = manifest.grants.resolve(&folder, &self.buckets)?;
+        let settings = Settings::new(&manifest.config, &manifest.secrets, &folder)?;
+        let pre = self.link(&component)?;
+        let limits = manifest.limits;
+        // There is no request that anything could be sent for.
+        let asked = Granted {
+            client: Vec::new(),
+            http: Vec::new(),
+            ..granted.clone()
+        };
+        let meter = || Arc::clone(tally.meter());
+        let asked = Allowance::new(asked, settings.clone(), limits, None, meter());
+        let mut targets = self.ask_targets(&pre, asked, &tally).await?;
+        let hidden = targets::hide_private(&mut targets, manifest.access);
+        if hidden > 0 {
+            info!("{hidden} methods are private, as their names begin with `_`");
+        }
+        let outbound = self.outbound.clone();
+        let allowance = Allowance::new(granted, settings, limits, outbound, meter());
+        let instances = || Places::new(limits.instances.into());
+        let parts = Parts {
+            pre,
+            allowance: Arc::new(allowance),
+            idle: Idle::new(manifest.lifecycle),
+            instances: (0..=MAX_DEPTH).map(|_| instances()).collect(),
+            concurrency: Places::new(limits.concurrency.into()),
+            generation,
+            tally,
+            breaker: Breaker::default(),
+            imports,
+            denied,
+            host_started: self.host_started,
+            engine: Arc::clone(&self.engine),
+            manifest,
+            name,
+        };
+        Ok(Arc::new(Plugin { parts, targets }))
+    }
+
+    /// What `file` is and serves, without any grant or manifest. For `endpointd check`.
+    pub async fn inspect(&self, file: &Path) -> Result<Inspection, LoadError> {
+        let artifact = Artifact::read(file, None)?;
+        let started = Instant::now();
+        let component = self.compile(&artifact).await?;
+        let compiled_in = started.elapsed();
+        let imports = Imports::of(&component, self.engine.engine());
+        let needs = imports.needs()?.into_iter();
+        let mut needs: Vec<_> = needs.map(|(_, capability)| capability).collect();
+        needs.dedup();
+        let pre = self.link(&component)?;
+        // What tells the time or takes numbers to say what it serves does so here too.
+        let granted = Granted {
+            clocks: true,
+            random: true,
+            ..Granted::default()
+        };
+        let allowance = Allowance::granting(granted);
+        let targets = self.ask_targets(&pre, allowance, &Arc::default()).await?;
+        Ok(Inspection {
+            targets,
+            artifact,
+            has_runtime: imports.has_runtime(),
+            imports: imports.names().map(str::to_owned).collect(),
+            needs,
+            compiled_in,
+        })
+    }
+
+    /// In a thread of its own: it may take seconds, if it was not compiled before.
+    async fn compile(&self, artifact: &Artifact) -> Result<Component, LoadError> {
+        let (engine, cache) = (self.engine.engine().clone(), self.cache.clone());
+        let artifact = artifact.clone();
+        let compiling = spawn_blocking(move || {
+            if let Some(component) = cache.load(&engine, &artifact) {
+                debug!("Took the compiled code from the cache");
+                return Ok(component);
+            }
+            debug!("Compiling");
+            let component = Component::new(&engine, &artifact.component)?;
+            cache.store(&engine, &artifact, &component);
+            Ok(component)
+        });
+        let compiled = compiling.await.map_err(wasmtime::Error::from).flatten();
+        compiled.map_err(|error| LoadError::Compile(format!("{error:#}")))
+    }
+
+    fn link(&self, component: &Component) -> Result<EndpointPre<HostState>, LoadError> {
+        let misfit = |error: wasmtime::Error| LoadError::Misfit(format!("{error:#}"));
+        let pre = self.linker.instantiate_pre(component).map_err(misfit)?;
+        EndpointPre::new(pre).map_err(misfit)
+    }
+
+    /// In an instance that is made for this.
+    async fn ask_targets(
+        &self,
+        pre: &EndpointPre<HostState>,
+        allowance: Allowance,
+        tally: &Arc<Tally>,
+    ) -> Result<Vec<EndpointTarget>, LoadError> {
+        let _room = self.engine.room(0).await;
+        let call = CallInfo {
+            id: String::new(),
+            delivery: Delivery::Cast,
+            deadline: None,
+            runs_until: Instant::now() + TARGETS_TIMEOUT,
+            context: json::empty_object(),
+            depth: 0,
+            host_started: self.host_started,
+        };
+        let state = HostState::new(&Arc::new(allowance), call, Vec::new())
+            .map_err(|error| GuestError::Unavailable(format!("{error:#}")))?;
+        let instance = Instance::new(pre, state, TARGETS_TIMEOUT, tally.made()).await?;
+        Ok(targets::checked(instance.targets(TARGETS_TIMEOUT).await?)?)
+    }
+}
+
+/// What `PluginLoader::inspect` found.
+#[derive(Debug)]
+pub struct Inspection {
+    pub artifact: Artifact,
+    pub imports: Vec<String>,
+    /// What its imports need granted.
+    pub needs: Vec<Capability>,
+    /// Whether what is not granted is denied when it is called, instead of refusing the whole plugin.
+    pub has_runtime: bool,
+    pub targets: Vec<EndpointTarget>,
+    pub compiled_in: Duration,
+}

@@ -1,0 +1,88 @@
+//! A plugin's folder as it was read: the operator's word and the Wasm file, which together are one
+//! generation.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::artifact::{Artifact, ArtifactError, hexadecimal};
+use super::manifest::Manifest;
+use crate::document::{self, DocumentError};
+
+/// Enough hexadecimal digits to tell generations apart.
+const GENERATION_DIGITS: usize = 12;
+
+/// A plugin's folder, as it was read.
+#[derive(Debug)]
+pub struct Source {
+    /// The folder's.
+    pub name: Arc<str>,
+    pub folder: PathBuf,
+    pub manifest: Manifest,
+    pub artifact: Artifact,
+    /// What tells one state of a plugin's files from another: of plugin.toml and the Wasm file.
+    pub generation: String,
+}
+
+/// Why a folder cannot be read as a plugin.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error("cannot read {}: {reason}", path.display())]
+    Manifest {
+        path: PathBuf,
+        reason: std::io::Error,
+    },
+    #[error("{}: {reason}", path.display())]
+    Document {
+        path: PathBuf,
+        reason: DocumentError,
+    },
+    #[error("{}: {problem}", path.display())]
+    Invalid { path: PathBuf, problem: String },
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+}
+
+impl Source {
+    /// Reads `folder`. A file that is not the pinned one is refused before anything of it is looked
+    /// at.
+    pub fn read(folder: &Path) -> Result<Self, SourceError> {
+        let (manifest, text) = read_manifest(folder.join("plugin.toml"))?;
+        let pin = manifest.sha256.as_deref();
+        let artifact = Artifact::read(&folder.join(&manifest.component), pin)?;
+        let name = folder.file_name().unwrap_or(folder.as_os_str());
+        let both = Sha256::new()
+            .chain_update(&artifact.sha256)
+            .chain_update(text);
+        Ok(Self {
+            name: name.to_string_lossy().into(),
+            folder: folder.to_owned(),
+            generation: hexadecimal(&both.finalize())[..GENERATION_DIGITS].to_owned(),
+            manifest,
+            artifact,
+        })
+    }
+}
+
+/// Where the Wasm file is that `folder`'s plugin.toml names; `None` if it names none.
+pub fn component_of(folder: &Path) -> Option<PathBuf> {
+    let (manifest, _) = read_manifest(folder.join("plugin.toml")).ok()?;
+    Some(folder.join(manifest.component))
+}
+
+/// The manifest, and the text it was read from.
+fn read_manifest(path: PathBuf) -> Result<(Manifest, String), SourceError> {
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(reason) => return Err(SourceError::Manifest { path, reason }),
+    };
+    let manifest: Manifest = match document::parse(&text) {
+        Ok(manifest) => manifest,
+        Err(reason) => return Err(SourceError::Document { path, reason }),
+    };
+    match manifest.problem() {
+        Some(problem) => Err(SourceError::Invalid { path, problem }),
+        None => Ok((manifest, text)),
+    }
+}
