@@ -7,7 +7,7 @@ BROKER ?= memory
 # Scripts and tests look for what was built in target/.
 unexport CARGO_TARGET_DIR
 
-.PHONY: help build plugins examples demo test conformance docs lint fuzz format setup setup-rabbitmq setup-redis setup-peers setup-fuzz
+.PHONY: help build plugins examples demo test conformance zoo docs lint fuzz format setup setup-rabbitmq setup-redis setup-peers setup-fuzz
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -30,6 +30,9 @@ test: setup build plugins examples ## Install what the tests need, and run them 
 
 conformance: setup build plugins examples ## Prove every conformance point, and write docs/conformance.md
 	@CARGO="$(CARGO)" scripts/conformance.py
+
+zoo: setup build plugins ## Measure what hostile guests cost, and write docs/hostile-guests.md
+	ENDPOINTD_MEASURE=1 $(CARGO) test --package endpointd --test it -- --nocapture zoo_figures::
 
 docs: ## Write docs/configuration.md from the types
 	ENDPOINTD_WRITE_DOCS=1 $(CARGO) test --quiet --package endpointd --test it -- docs::

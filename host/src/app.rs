@@ -68,9 +68,9 @@ pub struct App {
 }
 
 impl App {
-    /// Loads plugins and opens buckets. Requests will run on `workers`; everything that talks to
-    /// the broker runs where this is called.
-    pub async fn build(config: Config, workers: Handle) -> anyhow::Result<Self> {
+    /// Loads plugins and opens buckets. Requests will run on `workers`, guests that compute for long go on
+    /// on `patient`; everything that talks to the broker runs where this is called.
+    pub async fn build(config: Config, workers: Handle, patient: Handle) -> anyhow::Result<Self> {
         let url = config.transport_url()?;
         let options = config.rabbit_options(&url)?;
         let io = Handle::current();
@@ -79,7 +79,7 @@ impl App {
             .exchange(config.control_exchange.as_str())
             .default_timeout(config.response_timeout());
         let local = Arc::new(LocalServers::new(Arc::new(client.clone())));
-        let engine = PluginEngine::new()
+        let engine = PluginEngine::new(patient)
             .map_err(|error| anyhow::anyhow!("cannot set up WebAssembly: {error:#}"))?;
         let buckets = open_buckets(&config)?;
         let cache = Cache::open(&config.data_dir.join(COMPILED_FOLDER));

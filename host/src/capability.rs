@@ -27,13 +27,13 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::WasiHttpCtx;
 
 use self::allowance::Allowance;
-use self::limits::{MAX_HANDLES, StoreLimits};
+use self::limits::{MAX_HANDLES, MAX_HEADER_BYTES, StoreLimits};
 use self::messages::Messages;
 use crate::bindings::endpointd::rpc as contract;
 use crate::bindings::wasi;
 use crate::endpoint::Delivery;
 use crate::endpoint::place::Place;
-use crate::protocol::json::Json;
+use crate::protocol::json::{self, Json};
 
 /// What a guest may know of its request beyond the request itself.
 #[derive(Clone, Debug)]
@@ -72,6 +72,8 @@ impl HostState {
     ) -> wasmtime::Result<Self> {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(MAX_HEADER_BYTES);
         Ok(Self {
             limits: StoreLimits::new(&allowance.limits),
             call,
@@ -79,7 +81,7 @@ impl HostState {
             messages: Messages::new(Arc::clone(allowance)),
             table,
             wasi: wasi_context::build(allowance)?,
-            http: WasiHttpCtx::new(),
+            http,
         })
     }
 
@@ -91,9 +93,11 @@ impl HostState {
         self.limits.take_exceeded();
     }
 
-    /// The request is over: what it held is free for others, whatever becomes of the instance.
+    /// The request is over: what it held is free for others, and nothing of it is kept, whatever becomes
+    /// of the instance.
     pub fn end(&mut self) {
         self.places.clear();
+        self.call.context = json::empty_object();
     }
 
     pub fn allowance(&self) -> &Arc<Allowance> {

@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
@@ -36,6 +36,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 const HURRIED_LOOK: Duration = Duration::from_millis(100);
 /// How long a reload that somebody asked for waits for files that go on changing.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a start waits for plugins that are slow to load.
+const START_PATIENCE: Duration = Duration::from_secs(10);
 /// Plugins that are loaded at the same time: one that is slow to say what it serves must not keep the
 /// others waiting, and to compile takes memory.
 const LOADS_AT_ONCE: usize = 4;
@@ -48,6 +50,8 @@ pub struct Catalog {
     slots: BTreeMap<String, Slot>,
     loading: FuturesUnordered<BoxFuture<'static, Loaded>>,
     loads: Arc<Semaphore>,
+    /// Loads that were begun.
+    begun: u64,
     /// Who waits for everything to be loaded.
     reloads: Vec<PendingReload>,
     /// Whether the folder could be read the last time.
@@ -65,8 +69,8 @@ struct Slot {
     /// Its files when they were looked at the last time, and since when they are so; `None` for the
     /// files if they are gone.
     seen: Option<(Option<Stamp>, Instant)>,
-    /// Whether what is in its folder is being loaded.
-    is_loading: bool,
+    /// The load under way, by its number.
+    loading: Option<u64>,
     /// Its files when they were loaded, or could not be.
     tried: Option<Stamp>,
     on_disk: Option<String>,
@@ -76,6 +80,7 @@ struct Slot {
 /// What came of loading what was in a plugin's folder.
 struct Loaded {
     name: String,
+    number: u64,
     /// Its files before they were read.
     stamp: Stamp,
     started: Instant,
@@ -139,6 +144,7 @@ impl Catalog {
             slots: BTreeMap::new(),
             loading: FuturesUnordered::new(),
             loads: Arc::new(Semaphore::new(LOADS_AT_ONCE)),
+            begun: 0,
             reloads: Vec::new(),
             readable: true,
             by_topic: watch::Sender::default(),
@@ -158,8 +164,22 @@ impl Catalog {
                 Ok(_) => {}
             }
         }
-        while let Some(loaded) = catalog.loading.next().await {
-            catalog.finish_load(loaded);
+        let loading = async {
+            while let Some(loaded) = catalog.loading.next().await {
+                catalog.finish_load(loaded);
+            }
+        };
+        // One that is slow is served when it is there.
+        if timeout(START_PATIENCE, loading).await.is_err() {
+            let slow = catalog
+                .slots
+                .iter()
+                .filter(|(_, slot)| slot.loading.is_some());
+            let slow: Vec<_> = slow.map(|(name, _)| name.as_str()).collect();
+            warn!(
+                "Serving without those that are still being loaded: {}",
+                slow.join(", ")
+            );
         }
         if catalog.slots.is_empty() {
             warn!(
@@ -237,9 +257,12 @@ impl Catalog {
         };
         let now = Instant::now();
         for reload in std::mem::take(&mut self.reloads) {
-            let late = (now >= reload.patience).then_some(Err(ReloadError::Unsettled));
+            // To compile takes what it takes; files that go on changing may do so for ever.
+            let is_late = unsettled && now >= reload.patience;
+            let late = is_late.then_some(Err(ReloadError::Unsettled));
             match answer.clone().or(late) {
                 Some(answer) => drop(reload.done.send(answer)),
+                None if reload.done.is_closed() => {}
                 None => self.reloads.push(reload),
             }
         }
@@ -280,7 +303,7 @@ impl Catalog {
                 slot.tried = None;
             }
             let is_settled = slot.is_settled(Some(&stamp));
-            if slot.is_loading || slot.tried.as_ref() == Some(&stamp) {
+            if slot.loading.is_some() || slot.tried.as_ref() == Some(&stamp) {
                 continue;
             }
             match is_settled {
@@ -329,7 +352,9 @@ impl Catalog {
     /// Begins to load what is in the folder, beside what serves.
     fn start_load(&mut self, name: &str, stamp: Stamp) {
         let slot = self.slots.entry(name.to_owned()).or_default();
-        slot.is_loading = true;
+        self.begun += 1;
+        let number = self.begun;
+        slot.loading = Some(number);
         let tally = Arc::clone(&slot.tally);
         let (loader, loads) = (Arc::clone(&self.loader), Arc::clone(&self.loads));
         let folder = self.folder.path().join(name);
@@ -341,6 +366,7 @@ impl Catalog {
             let (on_disk, outcome) = load(&loader, folder, tally).await;
             Loaded {
                 name,
+                number,
                 stamp,
                 started,
                 on_disk,
@@ -354,17 +380,19 @@ impl Catalog {
     fn finish_load(&mut self, loaded: Loaded) {
         let Loaded {
             name,
+            number,
             stamp,
             started,
             on_disk,
             outcome,
         } = loaded;
         let is_still = self.is_still(&name, &stamp);
-        // It may have been withdrawn meanwhile.
-        let Some(slot) = self.slots.get_mut(&name) else {
+        // It may have been withdrawn meanwhile, and be another now.
+        let slot = self.slots.get_mut(&name);
+        let Some(slot) = slot.filter(|slot| slot.loading == Some(number)) else {
             return;
         };
-        slot.is_loading = false;
+        slot.loading = None;
         if !is_still {
             // What was read may be half of the one and half of the other.
             return;
@@ -509,7 +537,7 @@ impl Default for Slot {
             previous: None,
             since: SystemTime::now(),
             seen: None,
-            is_loading: false,
+            loading: None,
             tried: None,
             on_disk: None,
             problem: None,

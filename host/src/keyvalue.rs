@@ -67,6 +67,16 @@ pub enum Written {
     Conflict(Option<Vec<u8>>),
 }
 
+/// Refuses a key that no bucket takes.
+pub fn check_key(key: &str) -> Result<(), KeyValueError> {
+    match key.len() <= MAX_KEY_BYTES {
+        true => Ok(()),
+        false => Err(KeyValueError::TooLarge(format!(
+            "the key has more than {MAX_KEY_BYTES} bytes"
+        ))),
+    }
+}
+
 /// What a bucket may hold.
 #[derive(Clone, Copy, Debug)]
 pub struct BucketLimits {
@@ -89,11 +99,7 @@ impl Default for BucketLimits {
 impl BucketLimits {
     /// Refuses a key or a value that is too large whatever the bucket holds.
     fn check(&self, key: &str, change: &Change) -> Result<(), KeyValueError> {
-        if key.len() > MAX_KEY_BYTES {
-            return Err(KeyValueError::TooLarge(format!(
-                "the key has more than {MAX_KEY_BYTES} bytes"
-            )));
-        }
+        check_key(key)?;
         match change {
             Change::Set(value) | Change::Swap { value, .. } if value.len() > self.value_bytes => {
                 Err(KeyValueError::TooLarge(format!(

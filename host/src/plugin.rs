@@ -8,6 +8,7 @@ pub mod idle;
 pub mod instance;
 pub mod loader;
 pub mod manifest;
+pub mod patience;
 pub mod source;
 pub mod tally;
 pub mod targets;
@@ -21,8 +22,9 @@ use tracing::{debug, warn};
 use self::breaker::{Breaker, Pass};
 use self::engine::{PluginEngine, Room};
 use self::idle::Idle;
-use self::instance::{Answer, GuestError, Instance};
+use self::instance::{Answer, GuestError, Prepared};
 use self::manifest::Manifest;
+use self::patience::Patience;
 use self::tally::{Problem, Tally};
 use crate::bindings::EndpointPre;
 use crate::bindings::endpointd::rpc::types;
@@ -55,6 +57,7 @@ struct Parts {
     allowance: Arc<Allowance>,
     pre: EndpointPre<HostState>,
     idle: Idle,
+    patience: Patience,
     /// For instances that answer a request, also those that wait for the reply of others; by the depth
     /// of the chain. Those of one depth wait for the next alone, so they cannot wait for each other.
     instances: Vec<Places>,
@@ -125,22 +128,23 @@ impl Plugin {
 }
 
 /// What a request holds while it is answered.
-struct Held<'a> {
+struct Held {
     /// Lent while it waits for others, and taken back in the order in which they were taken, or two
     /// could wait for each other.
     places: Vec<Arc<Place>>,
-    _instance: Place,
-    _room: Room<'a>,
+    /// Kept until its store is gone.
+    instance: (Place, Room),
 }
 
 impl Parts {
     async fn answer(&self, call: Call<'_>) -> Result<Json, Failure> {
         let limits = &self.manifest.limits;
+        // First, or requests that are refused would use up the one call that ends a rest.
+        self.check_request(&call)?;
         let pass = match self.breaker.admit(Instant::now()) {
             Ok(pass) => pass,
             Err(left) => return Err(self.resting(left)),
         };
-        self.check_request(&call)?;
         let deadline = call.deadline;
         let holding = self.hold(&call);
         let held = match deadline {
@@ -149,6 +153,7 @@ impl Parts {
                 Ok(held) => held,
                 Err(_) => {
                     debug!("Dropped a call whose caller gave up before there was a place");
+                    self.breaker.unused(pass, Instant::now());
                     return Err(self.failure(Problem::Busy, "no instance was free in time"));
                 }
             },
@@ -156,7 +161,7 @@ impl Parts {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let limit = left.map_or(limits.timeout(), |left| left.min(limits.timeout()));
         self.tally.called();
-        match self.run(&call, limit, held.places.clone()).await {
+        match self.run(&call, limit, held).await {
             Ok(answer) => {
                 self.breaker.answered();
                 match answer {
@@ -185,7 +190,7 @@ impl Parts {
 
     /// Waits for all that an instance needs. Meanwhile the places that others may need to go on are
     /// lent to them.
-    async fn hold(&self, call: &Call<'_>) -> Held<'_> {
+    async fn hold(&self, call: &Call<'_>) -> Held {
         let instances = &self.instances[call.depth.min(MAX_DEPTH) as usize];
         let instance = match instances.take_free() {
             Some(instance) => instance,
@@ -210,8 +215,7 @@ impl Parts {
         };
         Held {
             places: vec![Arc::clone(&call.place), Arc::new(place)],
-            _instance: instance,
-            _room: room,
+            instance: (instance, room),
         }
     }
 
@@ -220,8 +224,12 @@ impl Parts {
         &self,
         call: &Call<'_>,
         limit: Duration,
-        places: Vec<Arc<Place>>,
+        held: Held,
     ) -> Result<Answer, GuestError> {
+        let Held {
+            places,
+            instance: held,
+        } = held;
         let request = types::Request {
             namespace: call.namespace.map(str::to_owned),
             version: call.version.to_owned(),
@@ -238,18 +246,29 @@ impl Parts {
             depth: call.depth,
             host_started: self.host_started,
         };
-        let instance = match self.idle.take() {
+        let prepared = match self.idle.take() {
             Some(mut instance) => {
                 instance.state().begin(info, places);
-                instance
+                Prepared::Again(instance)
             }
             None => {
                 let state = HostState::new(&self.allowance, info, places);
-                let state = state.map_err(|error| GuestError::Unavailable(format!("{error:#}")))?;
-                Instance::new(&self.pre, state, limit, self.tally.made()).await?
+                let state = state.map_err(|error| {
+                    // Where a folder is, is the operator's to know.
+                    warn!("Plugin `{}`: {error:#}", self.name);
+                    GuestError::Unavailable
+                })?;
+                Prepared::New(self.pre.clone(), state, self.tally.made())
             }
         };
-        let (answer, instance) = instance.dispatch(limit, &request).await?;
+        let answering = async move {
+            let instance = prepared.instance(limit).await?;
+            let answered = instance.dispatch(limit, &request).await;
+            // Not before: an instance that is given up may be dropped later than its request.
+            drop(held);
+            answered
+        };
+        let (answer, instance) = self.patience.run(answering).await?;
         if self.idle.wants(&instance)
             && let Some(room) = self.engine.idle_room()
         {
@@ -268,7 +287,7 @@ impl Parts {
                 _ => Problem::LimitExceeded,
             },
             GuestError::Denied(_) => Problem::Denied,
-            GuestError::Unavailable(_) => Problem::Unavailable,
+            GuestError::Unavailable => Problem::Unavailable,
             GuestError::Trapped(_) => Problem::Trapped,
         };
         let problem = match error {
@@ -290,7 +309,7 @@ impl Parts {
         }
         match error {
             GuestError::Exceeded(exceeded) => self.exceeded(kind, &exceeded),
-            GuestError::TimedOut(_) => {
+            GuestError::TimedOut(_) if limit == self.manifest.limits.timeout() => {
                 self.tally.meter().reached(Limit::Time);
                 self.failure(kind, &problem)
             }

@@ -1,5 +1,5 @@
 //! docs/configuration.md: its tables are made of the configuration types' own documentation, so that
-//! it has every key, and nothing else.
+//! it has every key, and nothing else. docs/security.md: every claim names a test that there is.
 
 use endpointd::config::Config;
 use endpointd::plugin::manifest::Manifest;
@@ -101,4 +101,64 @@ fn the_page_on_configuration_is_what_the_types_say() {
             "docs/configuration.md is not up to date: run `make docs`"
         );
     }
+}
+
+/// The names of all tests below a folder.
+fn tests_of(folder: &std::path::Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            names.extend(tests_of(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path).expect("a file");
+            // Those of the suite by their file or folder as well, as cargo names them.
+            let relative = path.strip_prefix(workspace().join("tests/it"));
+            let module = relative.ok().map(|path| {
+                let top = path.components().next().expect("a part").as_os_str();
+                let top = std::path::Path::new(top).with_extension("");
+                format!("{}::", top.display())
+            });
+            let module = module.unwrap_or_default();
+            let mut lines = text.lines().map(str::trim);
+            while let Some(line) = lines.next() {
+                if line == "#[test]" || line == "#[tokio::test]" {
+                    let line = lines.next().unwrap_or_default();
+                    let name = line.trim_start_matches("async ").trim_start_matches("fn ");
+                    let name = name.split('(').next().unwrap_or_default();
+                    names.push(format!("{module}{name}"));
+                }
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn every_claim_about_security_names_tests_that_there_are() {
+    let page = std::fs::read_to_string(workspace().join("docs/security.md")).expect("a file");
+    let tests: Vec<_> = ["tests/it", "host/src"]
+        .iter()
+        .flat_map(|folder| tests_of(&workspace().join(folder)))
+        .collect();
+    let rows = page
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.matches(" | ").count() == 2);
+    let mut shown = 0;
+    for row in rows.filter(|row| !row.starts_with("| it cannot")) {
+        let cell = row.rsplit(" | ").next().unwrap_or_default();
+        let names: Vec<_> = cell.split('`').skip(1).step_by(2).collect();
+        assert!(
+            !names.is_empty() || cell.starts_with("all of the above"),
+            "{row}"
+        );
+        for name in names {
+            assert!(
+                tests.iter().any(|test| test == name),
+                "there is no test {name}"
+            );
+            shown += 1;
+        }
+    }
+    assert!(shown > 40, "{shown}");
 }

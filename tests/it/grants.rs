@@ -145,6 +145,8 @@ fn a_folder_is_what_is_granted_of_it_and_no_more() {
     std::fs::rename(of("reads"), of("reads").with_extension("away")).expect("moved");
     let failure = host.failure("reads", "run", json!({}));
     assert_eq!(failure.0, "PluginUnavailable", "{}", failure.1);
+    assert!(!failure.1.contains("data"), "{}", failure.1);
+    host.logs("plugins/reads/data cannot be opened");
     std::fs::rename(of("reads").with_extension("away"), of("reads")).expect("moved");
     assert_eq!(run(&host, "reads"), "hello");
 }
@@ -251,7 +253,7 @@ fn a_secret_that_is_not_there_refuses_the_plugin() {
         ),
         (
             "{ env = \"NOT_SET\" }",
-            "its secret `token` cannot be read: NOT_SET",
+            "its secret `token` cannot be read: the variable NOT_SET is not set",
         ),
         ("\"in the file\"", "plugin.toml: line"),
     ] {

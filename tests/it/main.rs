@@ -9,6 +9,7 @@
 //! - `calling`: plugins that call others
 //! - `plugin`: files that are plugins, and files that are none
 //! - `zoo`: hostile guests
+//! - `zoo_figures`: the page on how soon they are stopped
 //! - `grants`: what a plugin can do with a grant, and not without
 //! - `reuse`: instances that answer one request after another
 //! - `hot`: plugins that come, change and go
@@ -38,3 +39,4 @@ mod support;
 mod tidy;
 mod upstream;
 mod zoo;
+mod zoo_figures;

@@ -70,6 +70,27 @@ fn a_file_that_is_no_plugin_is_refused_with_its_reason() {
 }
 
 #[test]
+fn what_a_broken_file_says_is_escaped() {
+    let name = "x\\1b]0;title\\07\\0aERROR forged";
+    let text = format!("(module (import \"{name}\" \"f\" (func)))");
+    let wasm = wat::parse_str(text).expect("a module");
+    let host = Setup::new("memory://")
+        .probe("good")
+        .plugin_without_topic("bad", &wasm)
+        .start();
+    let line = host.logs("Plugin `bad` was not loaded");
+    assert!(
+        line.contains("forged") && !line.contains('\u{1b}'),
+        "{line}"
+    );
+    let problem = host.plugin("bad")["problem"].to_string();
+    assert!(
+        problem.contains("forged") && !problem.contains("\\u001b"),
+        "{problem}"
+    );
+}
+
+#[test]
 fn a_manifest_that_is_wrong_is_refused_with_its_line() {
     let wasm = bare_module("unreachable");
     check_refused(

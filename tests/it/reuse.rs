@@ -113,6 +113,8 @@ fn no_two_requests_share_an_instance_and_none_survives_what_is_not_an_answer() {
     let status = host.plugin("one");
     // A mark that a request found of another would have been a trap before the tenth.
     assert!(traps > 0 && answers >= 9 * traps, "{answers} {traps}");
+    // And who answered after a trap would have answered more than nine times.
+    assert!(answers <= 9 * (traps + 8), "{answers} {traps}");
     assert!(status["instances_made"].as_u64() < Some(100), "{status}");
 }
 
@@ -133,6 +135,29 @@ fn an_instance_that_ran_out_of_time_is_not_used_again() {
         assert_eq!(run(&host), 1);
         assert_eq!(host.failure("one", "run", json!({})).0, "PluginTimeout");
     }
+}
+
+#[test]
+fn an_instance_whose_caller_gave_up_is_not_used_again() {
+    let body =
+        "(i32.store8 (i32.const 1024) (i32.add (i32.load8_u (i32.const 1024)) (i32.const 1)))
+        (if (i32.eq (i32.load8_u (i32.const 1024)) (i32.const 50)) (then (loop $again (br $again))))
+        (i32.store (i32.const 204) (i32.const 1024)) (i32.store (i32.const 208) (i32.const 1))
+        (i32.const 200)";
+    let wasm = bare_module_with("(data (i32.const 1024) \"0\")", "i32.const 96", body);
+    let host = Setup::new("memory://")
+        .plugin("one", &wasm, "one", "[lifecycle]\ninstances = \"reuse\"")
+        .start();
+    for _ in 0..3 {
+        assert_eq!(run(&host), 1);
+        let call = json!({"topic": "one", "method": "run", "timeout_ms": 200});
+        assert!(host.call_with(call)["error"].is_string());
+        // It ends with its caller's patience, long before its own limit.
+        eventually("its instance is gone", || {
+            (host.plugin("one")["live_instances"] == 0).then_some(())
+        });
+    }
+    assert_eq!(host.plugin("one")["limits_reached"], json!({}));
 }
 
 #[test]

@@ -138,7 +138,7 @@ const SIBLINGS: &[(&str, &[&str])] = &[
         "plugin",
         &[
             "loader", "source", "idle", "targets", "instance", "manifest", "tally", "cache",
-            "breaker", "engine", "artifact",
+            "breaker", "engine", "patience", "artifact",
         ],
     ),
     (

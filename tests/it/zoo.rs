@@ -330,6 +330,10 @@ fn a_fork_bomb_of_calls_ends_at_its_depth() {
     let (class, _) = host.failure(&topic, "run", json!({}));
     assert!(["PluginLimitExceeded", "PluginTimeout", "PluginResting"].contains(&class.as_str()));
     assert_eq!(host.result("good", "add", json!({"a": 1})), 2);
+    // The first of them and eight below it wait for each other; then each at the end may try three times,
+    // and the breaker ends it. Without a depth there would be one below the other until the time is up.
+    let status = host.plugin("bad");
+    assert!(status["instances_made"].as_u64() < Some(60), "{status}");
 }
 
 #[test]
@@ -343,6 +347,30 @@ fn handles_that_are_kept_open_are_bounded() {
         "PluginLimitExceeded",
         "it kept more than 1000 handles open (handles)",
     );
+}
+
+#[test]
+fn what_the_host_keeps_for_handles_is_bounded() {
+    // A swap for each of as many keys as there may be, each of 1 MiB.
+    let wasm = bare_module_with(
+        "(import \"wasi:keyvalue/store@0.2.0-draft2\" \"open\" (func $open (param i32 i32 i32)))
+         (import \"wasi:keyvalue/atomics@0.2.0-draft2\" \"[static]cas.new\"
+           (func $cas (param i32 i32 i32 i32)))
+         (data (i32.const 3200) \"probe\")",
+        "i32.const 96",
+        "(call $open (i32.const 3200) (i32.const 5) (i32.const 3500))
+         (loop $again
+           (call $cas (i32.load (i32.const 3504)) (i32.const 65536) (i32.const 1048576)
+             (i32.const 3600))
+           (br $again))
+         unreachable",
+    );
+    let more = "[limits]\ntimeout_ms = 1500\n[grants]\nkeyvalue = [\"probe\"]";
+    let host = beside_the_probe(&wasm, more);
+    let before = host.resident_kib();
+    assert_eq!(host.failure("bad", "run", json!({})).0, "PluginTimeout");
+    let grown = host.resident_kib().saturating_sub(before);
+    assert!(grown < 200 * 1024, "the host grew by {grown} KiB");
 }
 
 #[test]

@@ -64,6 +64,8 @@ class Endpointd(fixtures.Fixture):
             topics = [{json.dumps(self.target.topic)}]
             [grants]
             keyvalue = ["functional"]
+            clocks = true
+            random = true
         """)
         (folder / "endpointd.toml").write_text(f"""
             transport_url = {json.dumps(self.url)}

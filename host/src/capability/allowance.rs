@@ -104,10 +104,15 @@ impl Allowance {
             import,
             line: capability.line().unwrap_or_default(),
         };
-        if self.is_within(&self.log_lines, Limit::LogLines) {
-            warn!("Denied: {denied}");
-        }
+        self.warn(&format!("Denied: {denied}"));
         denied
+    }
+
+    /// A line of the host's own that the plugin brought about: it counts as one of the plugin's.
+    pub fn warn(&self, line: &str) {
+        if self.is_within(&self.log_lines, Limit::LogLines) {
+            warn!("{line}");
+        }
     }
 }
 

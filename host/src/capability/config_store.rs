@@ -4,7 +4,6 @@
 use std::io;
 
 use tokio::task::spawn_blocking;
-use tracing::warn;
 
 use super::HostState;
 use crate::bindings::wasi::config::store::{Error, Host};
@@ -20,7 +19,8 @@ impl Host for HostState {
             Ok(secret) => Ok(Some(secret)),
             Err(reason) => {
                 // Where it is, is the operator's to know.
-                warn!("The secret `{key}` cannot be read: {reason}");
+                let line = format!("The secret `{key}` cannot be read: {reason}");
+                self.allowance().warn(&line);
                 Err(Error::Io("the secret cannot be read now".to_owned()))
             }
         })

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -83,10 +84,7 @@ pub enum GrantError {
     )]
     NoSuchBucket(String),
     #[error("it is granted the folder {}, which cannot be used: {reason}", path.display())]
-    Folder {
-        path: PathBuf,
-        reason: std::io::Error,
-    },
+    Folder { path: PathBuf, reason: io::Error },
 }
 
 /// What is given only where it is granted.
@@ -148,7 +146,7 @@ impl Imports {
         let is_function = |item: ComponentItem| matches!(item, ComponentItem::ComponentFunc(_));
         let component_type = component.component_type();
         let imports = component_type.imports(engine).map(|(name, item)| Import {
-            name: name.to_owned(),
+            name: name.escape_debug().to_string(),
             is_called: match item.ty {
                 ComponentItem::ComponentInstance(instance) => {
                     let mut exports = instance.exports(engine);
@@ -268,8 +266,14 @@ impl Grants {
         Ok(denied)
     }
 
-    /// What the plugin in `folder` gets, if all of it is there.
-    pub fn resolve(&self, folder: &Path, buckets: &Buckets) -> Result<Granted, GrantError> {
+    /// What the plugin in `folder` gets, if all of it is there. Nothing that steers the host may be
+    /// written: the plugin folder, and `kept`, where compiled code is.
+    pub fn resolve(
+        &self,
+        folder: &Path,
+        kept: Option<&Path>,
+        buckets: &Buckets,
+    ) -> Result<Granted, GrantError> {
         let mut open = BTreeMap::new();
         for name in &self.keyvalue {
             let bucket = buckets.get(name);
@@ -279,11 +283,9 @@ impl Grants {
         }
         let mut folders = self.folders.clone();
         for granted in &mut folders {
-            granted.path = folder.join(&granted.path);
-            std::fs::read_dir(&granted.path).map_err(|reason| GrantError::Folder {
-                path: granted.path.clone(),
-                reason,
-            })?;
+            let path = folder.join(&granted.path);
+            let checked = usable(&path, granted.access, folder, kept);
+            granted.path = checked.map_err(|reason| GrantError::Folder { path, reason })?;
         }
         let variable = |name: &String| Some((name.clone(), std::env::var(name).ok()?));
         Ok(Granted {
@@ -296,6 +298,36 @@ impl Grants {
             random: self.random,
         })
     }
+}
+
+/// The folder by its one true name, if it may be granted to the plugin in `own`.
+fn usable(
+    path: &Path,
+    access: FolderAccess,
+    own: &Path,
+    kept: Option<&Path>,
+) -> io::Result<PathBuf> {
+    let path = path.canonicalize()?;
+    std::fs::read_dir(&path)?;
+    if access == FolderAccess::ReadOnly {
+        return Ok(path);
+    }
+    let own = own.canonicalize()?;
+    let is_of_another =
+        own.parent().is_some_and(|all| path.starts_with(all)) && !path.starts_with(&own);
+    if own.starts_with(&path) || is_of_another {
+        return Err(io::Error::other(
+            "who may write there may write a plugin.toml, and with it grants",
+        ));
+    }
+    if let Some(kept) = kept.and_then(|kept| kept.canonicalize().ok())
+        && (kept.starts_with(&path) || path.starts_with(&kept))
+    {
+        return Err(io::Error::other(
+            "compiled code is kept there, which the host trusts",
+        ));
+    }
+    Ok(path)
 }
 
 /// What one plugin was granted, ready for use.
@@ -431,9 +463,14 @@ mod tests {
         let agents = BucketName::try_from("agents".to_owned()).expect("a name");
         let bucket: Arc<dyn KeyValue> = Arc::new(MemoryBucket::default());
         let buckets = Buckets::new([(agents, bucket)]);
-        let folder = tempfile::tempdir().expect("a folder");
+        let top = tempfile::tempdir().expect("a folder");
+        let at = |path: &str| top.path().join(path);
+        for path in ["plugins/one/data", "plugins/two", "compiled"] {
+            std::fs::create_dir_all(at(path)).expect("a folder");
+        }
         let resolve = |text: &str| {
-            let resolved = grants(text).resolve(folder.path(), &buckets);
+            let kept = at("compiled");
+            let resolved = grants(text).resolve(&at("plugins/one"), Some(&kept), &buckets);
             resolved.map(drop).map_err(|error| error.to_string())
         };
         assert_eq!(resolve("keyvalue = [\"agents\"]"), Ok(()));
@@ -445,5 +482,16 @@ mod tests {
         assert_eq!(resolve("folders = [{ path = \".\", at = \"/\" }]"), Ok(()));
         let missing = resolve("folders = [{ path = \"missing\", at = \"/\" }]");
         assert!(missing.expect_err("refused").contains("cannot be used"));
+        // What steers the host may be read, and not written.
+        for path in [".", "..", "../..", "../two", "../../compiled"] {
+            let folder = |access: &str| {
+                let folder = format!("path = \"{path}\", at = \"/\", access = \"{access}\"");
+                resolve(&format!("folders = [{{ {folder} }}]"))
+            };
+            assert_eq!(folder("read-only"), Ok(()), "{path}");
+            folder("read-write").expect_err(path);
+        }
+        let data = "folders = [{ path = \"data\", at = \"/\", access = \"read-write\" }]";
+        assert_eq!(resolve(data), Ok(()));
     }
 }

@@ -11,6 +11,9 @@ use super::grants::Capability;
 use super::limits::Limit;
 use super::messages::Messages;
 
+/// What is kept of a body that nobody reads yet, for each request that a guest makes.
+const CHUNK_BYTES: usize = 64 * 1024;
+
 /// What a request comes to: the response, and the work on its connection.
 type Sending = Box<
     dyn Future<
@@ -56,5 +59,9 @@ impl WasiHttpHooks for Messages {
         }
         debug!("Sends an HTTP request to {authority}");
         default_hooks().send_request(request, options, rest)
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK_BYTES
     }
 }

@@ -1,6 +1,5 @@
 //! `wasi:keyvalue/store` and `wasi:keyvalue/atomics` on the buckets a plugin was granted.
 
-use tracing::warn;
 use wasmtime::component::Resource;
 
 use super::HostState;
@@ -9,30 +8,11 @@ use super::limits::Limit;
 use crate::bindings::wasi::keyvalue::atomics::{self, CasError};
 use crate::bindings::wasi::keyvalue::store::{self, Error, KeyResponse};
 use crate::keyvalue::{
-    Change, Fingerprint, KEYS_PER_PAGE, KeyValueError, OpenBucket, PendingSwap, Written,
+    Change, Fingerprint, KEYS_PER_PAGE, KeyValueError, OpenBucket, PendingSwap, Written, check_key,
 };
 
 type Bucket = Resource<OpenBucket>;
 type Cas = Resource<PendingSwap>;
-
-impl From<KeyValueError> for Error {
-    fn from(error: KeyValueError) -> Self {
-        // Where a bucket is, is the operator's to know.
-        Self::Other(match error {
-            KeyValueError::NotANumber | KeyValueError::TooLarge(_) | KeyValueError::Closed => {
-                error.to_string()
-            }
-            KeyValueError::File { .. } => {
-                warn!("A bucket failed: {error}");
-                "the bucket's file cannot be used now".to_owned()
-            }
-            KeyValueError::Server { .. } => {
-                warn!("A bucket failed: {error}");
-                "the bucket's server cannot be reached, or does not do it".to_owned()
-            }
-        })
-    }
-}
 
 impl HostState {
     fn bucket(&self, handle: &Bucket) -> wasmtime::Result<OpenBucket> {
@@ -47,7 +27,22 @@ impl HostState {
     ) -> wasmtime::Result<Result<Written, Error>> {
         let bucket = self.bucket(handle)?;
         let written = self.write_to(&bucket, key, change).await;
-        Ok(written.map_err(Error::from))
+        Ok(written.map_err(|error| self.error(error)))
+    }
+
+    /// What a guest is told of it. Where a bucket is, is the operator's to know.
+    fn error(&self, error: KeyValueError) -> Error {
+        let told = match &error {
+            KeyValueError::NotANumber | KeyValueError::TooLarge(_) | KeyValueError::Closed => {
+                return Error::Other(error.to_string());
+            }
+            KeyValueError::File { .. } => "the bucket's file cannot be used now",
+            KeyValueError::Server { .. } => {
+                "the bucket's server cannot be reached, or does not do it"
+            }
+        };
+        self.allowance().warn(&format!("A bucket failed: {error}"));
+        Error::Other(told.to_owned())
     }
 
     async fn write_to(
@@ -84,7 +79,7 @@ impl store::HostBucket for HostState {
         key: String,
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
         let bucket = self.bucket(&handle)?;
-        Ok(bucket.0.get(&key).await.map_err(Error::from))
+        Ok(bucket.0.get(&key).await.map_err(|error| self.error(error)))
     }
 
     async fn set(
@@ -108,7 +103,8 @@ impl store::HostBucket for HostState {
         key: String,
     ) -> wasmtime::Result<Result<bool, Error>> {
         let bucket = self.bucket(&handle)?;
-        let value = bucket.0.get(&key).await.map_err(Error::from);
+        let value = bucket.0.get(&key).await;
+        let value = value.map_err(|error| self.error(error));
         Ok(value.map(|value| value.is_some()))
     }
 
@@ -119,7 +115,8 @@ impl store::HostBucket for HostState {
     ) -> wasmtime::Result<Result<KeyResponse, Error>> {
         let bucket = self.bucket(&handle)?;
         let keys = bucket.0.keys(cursor.as_deref()).await;
-        Ok(keys.map_err(Error::from).map(|keys| KeyResponse {
+        let keys = keys.map_err(|error| self.error(error));
+        Ok(keys.map(|keys| KeyResponse {
             cursor: match keys.len() {
                 KEYS_PER_PAGE => keys.last().cloned(),
                 _ => None,
@@ -167,7 +164,7 @@ impl atomics::Host for HostState {
                 Ok(Err(CasError::CasFailed((retry, current))))
             }
             Ok(Written::Done | Written::Number(_)) => Ok(Ok(())),
-            Err(error) => Ok(Err(CasError::StoreError(error.into()))),
+            Err(error) => Ok(Err(CasError::StoreError(self.error(error)))),
         }
     }
 }
@@ -184,9 +181,14 @@ impl atomics::HostCas for HostState {
         key: String,
     ) -> wasmtime::Result<Result<(Cas, Option<Vec<u8>>), Error>> {
         let bucket = self.bucket(&bucket)?;
-        let current = match bucket.0.get(&key).await {
+        // The host keeps the key for as long as the guest keeps the handle.
+        let current = match check_key(&key) {
+            Ok(()) => bucket.0.get(&key).await,
+            Err(too_large) => Err(too_large),
+        };
+        let current = match current {
             Ok(current) => current,
-            Err(error) => return Ok(Err(error.into())),
+            Err(error) => return Ok(Err(self.error(error))),
         };
         let cas = self.table.push(PendingSwap {
             bucket,

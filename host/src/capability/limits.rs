@@ -1,6 +1,7 @@
 //! The limits of a plugin: what its operator set, what a store has used of them, and how often each
 //! was reached.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,6 +16,8 @@ pub const MAX_TABLE_ELEMENTS: usize = 20_000;
 pub const STACK_BYTES: usize = 512 * 1024;
 /// Handles of one store to what the host keeps for it: open buckets, streams, files, HTTP bodies.
 pub const MAX_HANDLES: usize = 1000;
+/// The headers of one HTTP request or response, as the host keeps them.
+pub const MAX_HEADER_BYTES: usize = 32 * 1024;
 
 /// What one request may use.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, Serialize)]
@@ -39,7 +42,7 @@ pub struct Limits {
     /// How deep arrays and objects may stand in one another, in a request and in a reply.
     pub json_depth: u32,
     /// What the plugin may hand to the host in one call of an import: a value for a bucket, a line for
-    /// the log, bytes for a file.
+    /// the log, bytes for a file. Not less than `reply_kib`.
     pub host_call_kib: u32,
     /// Calls, casts, fanouts and HTTP requests that the answer to one request may send.
     pub outbound: u32,
@@ -91,6 +94,13 @@ impl Limits {
             ("json_depth", self.json_depth, u32::MAX),
             ("host_call_kib", self.host_call_kib, MAX_MESSAGE_KIB),
         ];
+        if self.host_call_kib < self.reply_kib {
+            return Some(
+                "`host_call_kib` under [limits] is below `reply_kib`, and a reply is handed to the \
+                 host as well"
+                    .to_owned(),
+            );
+        }
         bounds.into_iter().find_map(|(name, value, most)| {
             if value == 0 {
                 return Some(format!(
@@ -120,7 +130,7 @@ impl Limits {
     /// What may be copied out of a guest at once, whether that is a reply or for an import.
     pub fn copied_bytes(&self) -> usize {
         // A failure is a handful of texts, each of which counts.
-        self.reply_bytes().max(self.host_call_kib as usize * 1024) + 4096
+        self.host_call_kib as usize * 1024 + 4096
     }
 
     /// That this limit was reached, in words for operators and callers.
@@ -270,11 +280,16 @@ impl Meter {
         self.denied.load(Ordering::Relaxed)
     }
 
-    /// Every limit that was reached, by its name.
-    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let count = |limit: Limit| self.limits[limit as usize].load(Ordering::Relaxed);
-        let counts = Limit::ALL.map(|limit| (limit.name(), count(limit)));
-        counts.into_iter().filter(|(_, count)| *count > 0)
+    /// Every limit that was reached, by its name, which a request and a reply may share.
+    pub fn counts(&self) -> BTreeMap<&'static str, u64> {
+        let mut counts = BTreeMap::new();
+        for limit in Limit::ALL {
+            let count = self.limits[limit as usize].load(Ordering::Relaxed);
+            if count > 0 {
+                *counts.entry(limit.name()).or_default() += count;
+            }
+        }
+        counts
     }
 }
 
@@ -324,7 +339,8 @@ impl ResourceLimiter for StoreLimits {
         let used = self.memory_used.saturating_add(desired - current);
         let fits = used <= self.memory_bytes;
         match fits {
-            true => self.memory_used = used,
+            // Whoever made do with less was not stopped by it.
+            true => (self.memory_used, self.exceeded) = (used, None),
             false => self.exceeded = Some(Limit::Memory),
         }
         Ok(fits)
@@ -342,7 +358,7 @@ impl ResourceLimiter for StoreLimits {
         let used = self.elements_used.saturating_add(desired - current);
         let fits = used <= self.table_elements;
         match fits {
-            true => self.elements_used = used,
+            true => (self.elements_used, self.exceeded) = (used, None),
             false => self.exceeded = Some(Limit::TableElements),
         }
         Ok(fits)
@@ -382,7 +398,9 @@ mod tests {
             assert_eq!(index, limit as usize);
         }
         meter.reached(Limit::Outbound);
-        meter.reached(Limit::Outbound);
-        assert_eq!(meter.counts().collect::<Vec<_>>(), [("outbound", 2)]);
+        meter.reached(Limit::RequestDepth);
+        meter.reached(Limit::ReplyDepth);
+        let expected = BTreeMap::from([("json_depth", 2), ("outbound", 1)]);
+        assert_eq!(meter.counts(), expected);
     }
 }

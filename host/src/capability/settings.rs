@@ -1,7 +1,9 @@
 //! A plugin's settings and secrets, as its operator gave them.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::env::VarError;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -26,17 +28,29 @@ impl SecretSource {
     pub fn read(&self) -> io::Result<String> {
         let path = match self {
             Self::Env(name) => {
-                let value = std::env::var(name);
-                return value.map_err(|error| io::Error::other(format!("{name}: {error}")));
+                let problem = match std::env::var(name) {
+                    Ok(value) => return Ok(value),
+                    Err(VarError::NotPresent) => "is not set",
+                    // Whose own words would repeat it.
+                    Err(VarError::NotUnicode(_)) => "is no text",
+                };
+                return Err(io::Error::other(format!("the variable {name} {problem}")));
             }
             Self::File(path) => path,
         };
-        if std::fs::metadata(path)?.len() > MAX_SECRET_BYTES {
+        // A pipe would be waited for.
+        if !std::fs::metadata(path)?.is_file() {
+            return Err(io::Error::other("it is no file"));
+        }
+        let mut text = String::new();
+        let read = File::open(path)?
+            .take(MAX_SECRET_BYTES + 1)
+            .read_to_string(&mut text)?;
+        if read as u64 > MAX_SECRET_BYTES {
             return Err(io::Error::other(format!(
                 "it has more than {MAX_SECRET_BYTES} bytes"
             )));
         }
-        let text = std::fs::read_to_string(path)?;
         // Editors and `echo` put one there.
         Ok(text.strip_suffix('\n').map_or(text.clone(), str::to_owned))
     }

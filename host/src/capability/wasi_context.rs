@@ -25,6 +25,10 @@ const MAX_LINE_BYTES: usize = 4096;
 pub fn build(allowance: &Arc<Allowance>) -> wasmtime::Result<WasiCtx> {
     let mut wasi = WasiCtx::builder();
     wasi.max_random_size(MAX_RANDOM_BYTES);
+    // What is sent goes through the host.
+    wasi.allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false);
     wasi.envs(&allowance.granted.environment);
     for folder in &allowance.granted.folders {
         let access = match folder.access {

@@ -165,6 +165,7 @@ impl Entry {
             limits_reached: tally
                 .meter()
                 .counts()
+                .into_iter()
                 .map(|(name, count)| (name.to_owned(), count))
                 .collect(),
             times_denied: tally.meter().times_denied(),

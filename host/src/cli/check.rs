@@ -29,13 +29,13 @@ impl Check {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let setting_up =
             |error: wasmtime::Error| anyhow::anyhow!("cannot set up WebAssembly: {error:#}");
-        let engine = PluginEngine::new().map_err(setting_up)?;
-        let loader = PluginLoader::new(engine, Cache::none(), Buckets::default(), None);
-        let loader = loader.map_err(setting_up)?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()?;
+        let engine = PluginEngine::new(runtime.handle().clone()).map_err(setting_up)?;
+        let loader = PluginLoader::new(engine, Cache::none(), Buckets::default(), None);
+        let loader = loader.map_err(setting_up)?;
         let inspection = match runtime.block_on(loader.inspect(&self.file)) {
             Err(error) if self.json => {
                 println!("{}", json!({"error": error.to_string()}));

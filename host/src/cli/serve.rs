@@ -1,5 +1,6 @@
 //! `endpointd serve`: runs the daemon until it is told to stop.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,6 +14,7 @@ use tracing::warn;
 use super::road::VIA;
 use crate::app::{App, Asked};
 use crate::config::{Config, ConfigError, DEFAULT_FILE, Sources};
+use crate::plugin::patience::lower_priority;
 use crate::telemetry::{log, trace};
 
 /// Serve the plugins of a folder.
@@ -58,12 +60,15 @@ impl Serve {
             warn!("{warning}");
         }
         // Guests may keep every worker busy; what talks to the broker has a thread of its own.
-        let io = runtime("io", 1)?;
+        let io = runtime("io", 1, || {})?;
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        let workers = runtime("worker", cores)?;
-        let outcome = io.block_on(serve(config, &workers));
+        let workers = runtime("worker", cores, || {})?;
+        // Guests that compute for long must not keep those of others waiting.
+        let patient = runtime("patient", cores, lower_priority)?;
+        let outcome = io.block_on(serve(config, &workers, &patient));
         // What is still running was waited for as long as was allowed.
         workers.shutdown_background();
+        patient.shutdown_background();
         io.shutdown_background();
         trace::finish();
         outcome.map(|()| ExitCode::SUCCESS)
@@ -81,7 +86,11 @@ impl Serve {
             .filter_map(|(key, value)| Some((key.to_owned(), value.clone()?.into())))
             .collect();
         // That one is for `endpointd call`, which may well be used from the same shell.
-        let environment = std::env::vars().filter(|(name, _)| name != VIA);
+        let text = |(name, value): (OsString, OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        let environment = std::env::vars_os().filter_map(text);
+        let environment = environment.filter(|(name, _)| name != VIA);
         let sources = Sources {
             file: self.config.as_deref(),
             oslo_files: &self.oslo_config_file,
@@ -91,18 +100,23 @@ impl Serve {
     }
 }
 
-fn runtime(name: &str, threads: usize) -> anyhow::Result<Runtime> {
+fn runtime(
+    name: &str,
+    threads: usize,
+    on_start: impl Fn() + Send + Sync + 'static,
+) -> anyhow::Result<Runtime> {
     Builder::new_multi_thread()
         .worker_threads(threads)
         .thread_name(name)
+        .on_thread_start(on_start)
         .enable_all()
         .build()
         .with_context(|| format!("cannot start the {name} threads"))
 }
 
-async fn serve(config: Config, workers: &Runtime) -> anyhow::Result<()> {
+async fn serve(config: Config, workers: &Runtime, patient: &Runtime) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
-    let building = App::build(config, workers.handle().clone());
+    let building = App::build(config, workers.handle().clone(), patient.handle().clone());
     let app = tokio::select! {
         built = building => built?,
         // Nothing was accepted yet, so there is nothing to finish.

@@ -35,22 +35,24 @@ static WRITE: LazyLock<Script> = LazyLock::new(|| {
              end
          end
          if action == 'delete' and not held then return 'done' end
-         local bytes = tonumber(redis.call('GET', total) or '')
+         local count = redis.call('HLEN', values)
+         local bytes = count > 0 and tonumber(redis.call('GET', total) or '') or nil
          if not bytes then
              bytes = 0
              for _, name in ipairs(redis.call('HKEYS', values)) do
                  bytes = bytes + #name + redis.call('HSTRLEN', values, name)
              end
+             redis.call('SET', total, bytes)
          end
          local before = held and #field + #held or 0
          local after = 0
          if action == 'increment' then
-             -- The longest number.
-             after = math.max(before, #field + 20)
+             -- One digit more, or the longest number.
+             after = held and before + 1 or #field + 20
          elseif action ~= 'delete' then
              after = #field + #value
          end
-         if not held and redis.call('HLEN', values) >= most_keys then return 'keys' end
+         if not held and count >= most_keys then return 'keys' end
          if after > before and bytes + after - before > most_bytes then return 'bytes' end
          local outcome = 'done'
          if action == 'delete' then

@@ -128,13 +128,13 @@ impl Artifact {
         let size_bytes = bytes.len();
         let shape = Shape::of(&bytes).map_err(|error| ArtifactError::Malformed {
             path: shown(),
-            reason: error.to_string(),
+            reason: printable(&error.to_string()),
         })?;
         let component = match shape.kind {
             Kind::Component => bytes,
             _ => wrap(bytes, &shape).map_err(|error| ArtifactError::Misfit {
                 path: shown(),
-                reason: error.root_cause().to_string(),
+                reason: printable(&error.root_cause().to_string()),
             })?,
         };
         Ok(Self {
@@ -201,6 +201,20 @@ fn wrap(mut module: Vec<u8>, shape: &Shape) -> anyhow::Result<Vec<u8>> {
         )?;
     }
     encoder.encode()
+}
+
+/// Text that quotes what a file chose to say, so that it cannot look like something else on a terminal or
+/// in the log; cut where nobody reads on.
+pub(super) fn printable(text: &str) -> String {
+    const MAX_LETTERS: usize = 1000;
+    let mut shown = String::new();
+    for letter in text.chars().take(MAX_LETTERS) {
+        match letter.is_control() {
+            true => shown.extend(letter.escape_default()),
+            false => shown.push(letter),
+        }
+    }
+    shown
 }
 
 /// As digests are shown.

@@ -46,6 +46,13 @@ impl Breaker {
         }
     }
 
+    /// The call that may be made was not made after all.
+    pub fn unused(&self, pass: Pass, now: Instant) {
+        if pass == Pass::Trial {
+            self.state().rests_until = Some(now);
+        }
+    }
+
     /// The plugin answered, whatever that was.
     pub fn answered(&self) {
         *self.state() = State::default();
@@ -137,6 +144,18 @@ mod tests {
             assert_eq!(breaker.trapped(Pass::Ordinary, now), None);
         }
         assert_eq!(breaker.resting(now), Some(SECOND));
+    }
+
+    #[test]
+    fn a_trial_that_was_not_made_is_anothers() {
+        let (breaker, now) = (Breaker::default(), Instant::now());
+        trap_until_it_rests(&breaker, now);
+        let now = now + SECOND;
+        assert_eq!(breaker.admit(now), Ok(Pass::Trial));
+        breaker.unused(Pass::Trial, now);
+        assert_eq!(breaker.admit(now), Ok(Pass::Trial));
+        breaker.unused(Pass::Ordinary, now);
+        assert!(breaker.admit(now).is_err());
     }
 
     #[test]

@@ -64,6 +64,11 @@ impl Cache {
         }
     }
 
+    /// Where it is, if anywhere.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
     /// What was compiled of the artifact before, if it can be trusted.
     pub fn load(&self, engine: &Engine, artifact: &Artifact) -> Option<Component> {
         let path = self.path(engine, artifact)?;

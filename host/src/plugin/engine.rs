@@ -5,9 +5,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::component::Component;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::patience::lower_priority;
 use crate::capability::limits::{MAX_TABLE_ELEMENTS, STACK_BYTES};
 use crate::outbound::MAX_DEPTH;
 
@@ -20,10 +24,12 @@ const MEMORIES_PER_COMPONENT: u32 = 4;
 const TABLES_PER_COMPONENT: u32 = 16;
 /// Instances of all plugins together. Each reserves address space, 16 GiB of the 128 TiB that a
 /// process has, and takes memory only while it runs.
-const MAX_INSTANCES: u32 = 1000;
+const MAX_INSTANCES: u32 = 1400;
 /// Of these, how many are kept for each depth of a chain of plugins: one that waits for another keeps
 /// its instance, and without these all could wait for instances that nobody has.
-const INSTANCES_PER_DEPTH: u32 = 50;
+const INSTANCES_PER_DEPTH: u32 = 100;
+/// Of those of one depth, what one plugin may have: the others have chains as well.
+pub const INSTANCES_OF_ONE_PLUGIN_PER_DEPTH: u16 = 25;
 /// Instances besides these that have answered and wait for another request.
 const MAX_IDLE_INSTANCES: u32 = 500;
 const POOLED_INSTANCES: u32 = MAX_INSTANCES + MAX_IDLE_INSTANCES;
@@ -31,20 +37,25 @@ const POOLED_INSTANCES: u32 = MAX_INSTANCES + MAX_IDLE_INSTANCES;
 const HOST_STACK_BYTES: usize = 1536 * 1024;
 
 /// Room for one instance.
-pub type Room<'a> = SemaphorePermit<'a>;
+pub type Room = OwnedSemaphorePermit;
 
 /// The engine, and its ticker for as long as it exists.
 pub struct PluginEngine {
     engine: Engine,
     /// By the depth of the chain that an instance is for.
-    rooms: Vec<Semaphore>,
+    rooms: Vec<Arc<Semaphore>>,
     idle_rooms: Arc<Semaphore>,
+    /// Where guests go on that compute for long.
+    patient: Handle,
+    /// Compiles, with low priority: what serves has the first claim.
+    compilers: ThreadPool,
     _ticker: Ticker,
 }
 
 impl PluginEngine {
-    /// Fails where the machine does not give the address space.
-    pub fn new() -> wasmtime::Result<Self> {
+    /// Guests that compute for long go on on the threads of `patient`. Fails where the machine does not
+    /// give the address space.
+    pub fn new(patient: Handle) -> wasmtime::Result<Self> {
         let mut pool = PoolingAllocationConfig::new();
         pool.total_component_instances(POOLED_INSTANCES)
             .total_core_instances(POOLED_INSTANCES * CORE_INSTANCES_PER_COMPONENT)
@@ -68,41 +79,57 @@ impl PluginEngine {
             engine,
             rooms: rooms_by_depth(),
             idle_rooms: Arc::new(Semaphore::new(MAX_IDLE_INSTANCES as usize)),
+            patient,
+            compilers: ThreadPoolBuilder::new()
+                .thread_name(|_| "compiler".to_owned())
+                .start_handler(|_| lower_priority())
+                .build()?,
             _ticker: ticker,
         })
     }
 
     /// Waits until there is room for one more instance, `depth` plugins down a chain. Only with it
     /// may one run.
-    pub async fn room(&self, depth: u32) -> Room<'_> {
-        let room = self.rooms_at(depth).acquire().await;
+    pub async fn room(&self, depth: u32) -> Room {
+        let room = self.rooms_at(depth).acquire_owned().await;
         room.expect("the engine's semaphores are never closed")
     }
 
     /// The same, if there is room now.
-    pub fn free_room(&self, depth: u32) -> Option<Room<'_>> {
-        self.rooms_at(depth).try_acquire().ok()
+    pub fn free_room(&self, depth: u32) -> Option<Room> {
+        self.rooms_at(depth).try_acquire_owned().ok()
     }
 
     /// Room for an instance that waits for a request, if there is any.
-    pub fn idle_room(&self) -> Option<OwnedSemaphorePermit> {
+    pub fn idle_room(&self) -> Option<Room> {
         Arc::clone(&self.idle_rooms).try_acquire_owned().ok()
     }
 
-    fn rooms_at(&self, depth: u32) -> &Semaphore {
-        &self.rooms[depth.min(MAX_DEPTH) as usize]
+    fn rooms_at(&self, depth: u32) -> Arc<Semaphore> {
+        Arc::clone(&self.rooms[depth.min(MAX_DEPTH) as usize])
     }
 
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
+
+    pub fn patient(&self) -> &Handle {
+        &self.patient
+    }
+
+    /// Takes from milliseconds to many seconds.
+    pub fn compile(&self, component: &[u8]) -> wasmtime::Result<Component> {
+        let compiling = || Component::new(&self.engine, component);
+        self.compilers.install(compiling)
+    }
 }
 
-fn rooms_by_depth() -> Vec<Semaphore> {
+fn rooms_by_depth() -> Vec<Arc<Semaphore>> {
     let deeper = std::iter::repeat_n(INSTANCES_PER_DEPTH, MAX_DEPTH as usize);
     let first = MAX_INSTANCES - MAX_DEPTH * INSTANCES_PER_DEPTH;
     let counts = std::iter::once(first).chain(deeper);
-    counts.map(|count| Semaphore::new(count as usize)).collect()
+    let rooms = |count| Arc::new(Semaphore::new(count as usize));
+    counts.map(rooms).collect()
 }
 
 /// Advances the engine's epoch from a thread of its own, until it is dropped.

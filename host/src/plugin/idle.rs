@@ -5,8 +5,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::OwnedSemaphorePermit;
-
+use super::engine::Room;
 use super::instance::Instance;
 use super::manifest::{Instances, Lifecycle};
 
@@ -20,7 +19,7 @@ struct Waiting {
     instance: Instance,
     since: Instant,
     /// One of the engine's places for instances that do nothing.
-    _room: OwnedSemaphorePermit,
+    _room: Room,
 }
 
 impl Idle {
@@ -36,14 +35,9 @@ impl Idle {
         if self.lifecycle.instances == Instances::PerCall {
             return None;
         }
-        let now = Instant::now();
-        let mut waiting = self.waiting();
-        while let Some(last) = waiting.pop() {
-            if self.is_good(&last, now) {
-                return Some(last.instance);
-            }
-        }
-        None
+        let last = self.waiting().pop()?;
+        // Those below it have waited for longer.
+        self.is_good(&last, Instant::now()).then_some(last.instance)
     }
 
     /// Whether this instance may answer another request.
@@ -56,7 +50,7 @@ impl Idle {
     }
 
     /// Keeps an instance that is wanted.
-    pub fn keep(&self, instance: Instance, room: OwnedSemaphorePermit) {
+    pub fn keep(&self, instance: Instance, room: Room) {
         self.waiting().push(Waiting {
             instance,
             since: Instant::now(),

@@ -26,15 +26,31 @@ pub enum GuestError {
     Exceeded(Exceeded),
     #[error("{0}")]
     Denied(Denied),
-    /// What it was granted is not there now.
-    #[error("{0}")]
-    Unavailable(String),
+    #[error("a folder that it was granted cannot be opened now; the host's log says which")]
+    Unavailable,
     #[error("it trapped: {0}")]
     Trapped(String),
 }
 
 /// What a guest answers a request with.
 pub type Answer = Result<String, types::Failure>;
+
+/// What an instance for the next request comes from.
+pub enum Prepared {
+    New(EndpointPre<HostState>, HostState, Live),
+    /// Its state was begun anew.
+    Again(Instance),
+}
+
+impl Prepared {
+    /// The instance, by the end of the `limit` that its state was made or begun with.
+    pub async fn instance(self, limit: Duration) -> Result<Instance, GuestError> {
+        match self {
+            Self::New(pre, state, live) => Instance::new(&pre, state, limit, live).await,
+            Self::Again(instance) => Ok(instance),
+        }
+    }
+}
 
 /// An instance that runs nothing at the moment.
 pub struct Instance {
@@ -47,9 +63,8 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Makes one, by the end of the `limit` that `state` was made with. It counts as `live` until it is
-    /// dropped.
-    pub async fn new(
+    /// Counts as `live` until it is dropped.
+    async fn new(
         pre: &EndpointPre<HostState>,
         state: HostState,
         limit: Duration,
@@ -173,7 +188,9 @@ const COPIED_TOO_MUCH: &str = "fuel allocated for hostcalls has been exhausted";
 
 /// The trap in a few words; the guest's own backtrace is for its author, in the debug log.
 fn reason(error: &wasmtime::Error) -> String {
-    debug!("Backtrace of a trap: {error:?}");
+    // Escaped, as the guest chose the names in it.
+    let backtrace = format!("{error:?}");
+    debug!("Backtrace of a trap: {}", backtrace.escape_debug());
     match error.downcast_ref::<Trap>() {
         Some(trap) => trap.to_string(),
         None => error.root_cause().to_string(),

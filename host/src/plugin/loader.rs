@@ -8,12 +8,14 @@ use tokio::task::spawn_blocking;
 use tracing::{debug, info, warn};
 use wasmtime::component::{Component, Linker};
 
-use super::artifact::{Artifact, ArtifactError};
+use super::artifact::{Artifact, ArtifactError, printable};
 use super::breaker::Breaker;
 use super::cache::Cache;
-use super::engine::PluginEngine;
+use super::engine::{INSTANCES_OF_ONE_PLUGIN_PER_DEPTH, PluginEngine};
 use super::idle::Idle;
-use super::instance::{GuestError, Instance};
+use super::instance::{GuestError, Prepared};
+use super::manifest::Manifest;
+use super::patience::Patience;
 use super::source::{Source, SourceError};
 use super::tally::Tally;
 use super::targets::{self, InvalidTargets};
@@ -114,8 +116,7 @@ impl PluginLoader {
                 warn!("It is granted the variable `{name}`, which is not set");
             }
         }
-        let granted = manifest.grants.resolve(&folder, &self.buckets)?;
-        let settings = Settings::new(&manifest.config, &manifest.secrets, &folder)?;
+        let (granted, settings) = self.resolve(&manifest, &folder).await?;
         let pre = self.link(&component)?;
         let limits = manifest.limits;
         // There is no request that anything could be sent for.
@@ -133,12 +134,19 @@ impl PluginLoader {
         }
         let outbound = self.outbound.clone();
         let allowance = Allowance::new(granted, settings, limits, outbound, meter());
-        let instances = || Places::new(limits.instances.into());
+        let instances = |depth| {
+            let most = match depth {
+                0 => limits.instances,
+                _ => limits.instances.min(INSTANCES_OF_ONE_PLUGIN_PER_DEPTH),
+            };
+            Places::new(most.into())
+        };
         let parts = Parts {
             pre,
             allowance: Arc::new(allowance),
             idle: Idle::new(manifest.lifecycle),
-            instances: (0..=MAX_DEPTH).map(|_| instances()).collect(),
+            patience: Patience::new(self.engine.patient().clone()),
+            instances: (0..=MAX_DEPTH).map(instances).collect(),
             concurrency: Places::new(limits.concurrency.into()),
             generation,
             tally,
@@ -182,26 +190,49 @@ impl PluginLoader {
         })
     }
 
+    /// What the plugin in `folder` gets, if all of it is there.
+    async fn resolve(
+        &self,
+        manifest: &Manifest,
+        folder: &Path,
+    ) -> Result<(Granted, Settings), LoadError> {
+        let (manifest, folder) = (manifest.clone(), folder.to_owned());
+        let (buckets, kept) = (
+            self.buckets.clone(),
+            self.cache.folder().map(Path::to_owned),
+        );
+        // Files may be on a disk that does not answer.
+        let resolving = spawn_blocking(move || {
+            let granted = manifest
+                .grants
+                .resolve(&folder, kept.as_deref(), &buckets)?;
+            let settings = Settings::new(&manifest.config, &manifest.secrets, &folder)?;
+            Ok((granted, settings))
+        });
+        let panicked = |error| Err(LoadError::Compile(format!("{error}")));
+        resolving.await.unwrap_or_else(panicked)
+    }
+
     /// In a thread of its own: it may take seconds, if it was not compiled before.
     async fn compile(&self, artifact: &Artifact) -> Result<Component, LoadError> {
-        let (engine, cache) = (self.engine.engine().clone(), self.cache.clone());
+        let (engine, cache) = (Arc::clone(&self.engine), self.cache.clone());
         let artifact = artifact.clone();
         let compiling = spawn_blocking(move || {
-            if let Some(component) = cache.load(&engine, &artifact) {
+            if let Some(component) = cache.load(engine.engine(), &artifact) {
                 debug!("Took the compiled code from the cache");
                 return Ok(component);
             }
             debug!("Compiling");
-            let component = Component::new(&engine, &artifact.component)?;
-            cache.store(&engine, &artifact, &component);
+            let component = engine.compile(&artifact.component)?;
+            cache.store(engine.engine(), &artifact, &component);
             Ok(component)
         });
         let compiled = compiling.await.map_err(wasmtime::Error::from).flatten();
-        compiled.map_err(|error| LoadError::Compile(format!("{error:#}")))
+        compiled.map_err(|error| LoadError::Compile(printable(&format!("{error:#}"))))
     }
 
     fn link(&self, component: &Component) -> Result<EndpointPre<HostState>, LoadError> {
-        let misfit = |error: wasmtime::Error| LoadError::Misfit(format!("{error:#}"));
+        let misfit = |error: wasmtime::Error| LoadError::Misfit(printable(&format!("{error:#}")));
         let pre = self.linker.instantiate_pre(component).map_err(misfit)?;
         EndpointPre::new(pre).map_err(misfit)
     }
@@ -223,10 +254,17 @@ impl PluginLoader {
             depth: 0,
             host_started: self.host_started,
         };
-        let state = HostState::new(&Arc::new(allowance), call, Vec::new())
-            .map_err(|error| GuestError::Unavailable(format!("{error:#}")))?;
-        let instance = Instance::new(pre, state, TARGETS_TIMEOUT, tally.made()).await?;
-        Ok(targets::checked(instance.targets(TARGETS_TIMEOUT).await?)?)
+        let state = HostState::new(&Arc::new(allowance), call, Vec::new()).map_err(|error| {
+            warn!("{error:#}");
+            GuestError::Unavailable
+        })?;
+        let prepared = Prepared::New(pre.clone(), state, tally.made());
+        let asking = async move {
+            let instance = prepared.instance(TARGETS_TIMEOUT).await?;
+            instance.targets(TARGETS_TIMEOUT).await
+        };
+        let patience = Patience::new(self.engine.patient().clone());
+        Ok(targets::checked(patience.run(asking).await?)?)
     }
 }
 

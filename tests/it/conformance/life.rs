@@ -87,7 +87,7 @@ fn c63_more_requests_than_places_are_all_served() {
 
 #[test]
 fn c64_c65_a_stop_finishes_what_was_accepted_and_leaves_the_rest() {
-    const CALLS: usize = 100;
+    const CALLS: usize = 300;
     let rabbit = rabbit::shared();
     // A quorum queue that counts: what a stop gives back must not be counted twice.
     let limited = "rabbit_quorum_queue=1&rabbit_quorum_delivery_limit=1";

@@ -1,0 +1,152 @@
+//! Guests that compute for long go on where they disturb nobody: on threads of low priority, which have
+//! what the others leave. On an idle machine they lose nothing by it.
+
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use tokio::runtime::Handle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tracing::{Instrument, debug, warn};
+
+use crate::telemetry::trace;
+
+/// A guest that computes gives way every 10 ms. What returns sooner did so by itself, or waits.
+const LONG_TURN: Duration = Duration::from_millis(5);
+/// So many long turns, and it is moved.
+const LONG_TURNS: u32 = 2;
+/// Of 19, the lowest. It leaves a thread about a tenth of a core that others want as well.
+const NICENESS: i32 = 10;
+
+/// Gives the calling thread the low priority.
+pub fn lower_priority() {
+    // Linux sets the priority of a thread, where POSIX has that of the process.
+    if let Err(reason) = rustix::process::setpriority_process(None, NICENESS) {
+        warn!("Long computations have the same priority as all others: {reason}");
+    }
+}
+
+/// Whether the guests of one plugin compute for long.
+#[derive(Debug)]
+pub struct Patience {
+    threads: Handle,
+    /// As the last one did.
+    computes_long: AtomicBool,
+}
+
+impl Patience {
+    /// Those that do go on on `threads`.
+    pub fn new(threads: Handle) -> Self {
+        Self {
+            threads,
+            computes_long: AtomicBool::new(false),
+        }
+    }
+
+    /// Runs a guest here, until it shows that it computes for long; or at once on the other threads, if
+    /// the one before it did.
+    pub async fn run<F>(&self, work: F) -> F::Output
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let mut turns = Turns {
+            work: Box::pin(work),
+            long: 0,
+        };
+        if !self.computes_long.load(Ordering::Relaxed) {
+            let here = std::future::poll_fn(|cx| match turns.poll(cx) {
+                Poll::Ready(output) => Poll::Ready(Some(output)),
+                Poll::Pending if turns.long >= LONG_TURNS => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            });
+            if let Some(output) = here.await {
+                return output;
+            }
+            debug!("It computes for long, and goes on with low priority");
+            self.computes_long.store(true, Ordering::Relaxed);
+        }
+        let moved = async move {
+            let output = std::future::poll_fn(|cx| turns.poll(cx)).await;
+            (output, turns.long)
+        };
+        let moved = trace::continued(moved).in_current_span();
+        // It ends with this future, or at its next turn after that.
+        let moved = TaskTracker::new().spawn_on(moved, &self.threads);
+        match AbortOnDropHandle::new(moved).await {
+            Ok((output, long_turns)) => {
+                let is_long = long_turns >= LONG_TURNS;
+                self.computes_long.store(is_long, Ordering::Relaxed);
+                output
+            }
+            Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+            // The process ends.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// Counts the long turns of a guest.
+struct Turns<F> {
+    work: Pin<Box<F>>,
+    long: u32,
+}
+
+impl<F: Future> Turns<F> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let started = thread_time();
+        let polled = self.work.as_mut().poll(cx);
+        if thread_time().saturating_sub(started) >= LONG_TURN {
+            self.long += 1;
+        }
+        polled
+    }
+}
+
+/// What this thread has computed: on a busy machine the clock on the wall runs while others do.
+fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// Computes for so many turns, and tells on which thread the last one was.
+    async fn compute(turns: u32) -> String {
+        for _ in 0..turns {
+            let end = Instant::now() + 2 * LONG_TURN;
+            while Instant::now() < end {}
+            tokio::task::yield_now().await;
+        }
+        let name = std::thread::current().name().map(str::to_owned);
+        name.unwrap_or_default()
+    }
+
+    #[test]
+    fn who_computes_for_long_goes_on_elsewhere_and_comes_back() {
+        let runtime = |name: &str| {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(1).thread_name(name).enable_all();
+            builder.build().expect("a runtime")
+        };
+        let (usual, patient) = (runtime("usual"), runtime("patient"));
+        let patience = std::sync::Arc::new(Patience::new(patient.handle().clone()));
+        let on = |turns: u32| {
+            let patience = std::sync::Arc::clone(&patience);
+            let running = async move { patience.run(compute(turns)).await };
+            let task = TaskTracker::new().spawn_on(running, usual.handle());
+            usual.block_on(task).expect("no panic")
+        };
+        assert_eq!(on(0), "usual");
+        assert_eq!(on(LONG_TURNS + 3), "patient");
+        // The next one begins where the last one ended, and shows whether it is better.
+        assert_eq!(on(0), "patient");
+        assert_eq!(on(0), "usual");
+    }
+}
