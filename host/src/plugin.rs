@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
+use tokio::time::timeout_at;
 use tracing::{debug, warn};
 
 use self::breaker::{Breaker, Pass};
@@ -149,7 +150,7 @@ impl Parts {
         let holding = self.hold(&call);
         let held = match deadline {
             None => holding.await,
-            Some(deadline) => match tokio::time::timeout_at(deadline.into(), holding).await {
+            Some(deadline) => match timeout_at(deadline.into(), holding).await {
                 Ok(held) => held,
                 Err(_) => {
                     debug!("Dropped a call whose caller gave up before there was a place");
@@ -237,11 +238,12 @@ impl Parts {
             args: call.args.get().to_owned(),
             context: call.context.get().to_owned(),
         };
+        let runs_until = Instant::now() + limit;
         let info = CallInfo {
             id: call.id.to_owned(),
             delivery: call.delivery,
             deadline: call.deadline,
-            runs_until: Instant::now() + limit,
+            runs_until,
             context: call.context.to_owned(),
             depth: call.depth,
             host_started: self.host_started,
@@ -268,7 +270,14 @@ impl Parts {
             drop(held);
             answered
         };
-        let (answer, instance) = self.patience.run(answering).await?;
+        let answered = timeout_at(runs_until.into(), self.patience.run(answering));
+        // The instance sees to its end itself; but where it computes with low priority, it may see late
+        // that its time is up, and what it holds of the pool is free before it is gone.
+        let answered = answered.await.unwrap_or_else(|_| {
+            call.place.lend();
+            Err(GuestError::TimedOut(limit))
+        });
+        let (answer, instance) = answered?;
         if self.idle.wants(&instance)
             && let Some(room) = self.engine.idle_room()
         {

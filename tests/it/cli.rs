@@ -121,6 +121,50 @@ fn serve_prints_a_ready_line_for_each_topic() {
 }
 
 #[test]
+fn check_calls_a_method_without_any_server() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("it.wasm");
+    std::fs::write(&path, crate::support::guests::probe()).expect("a file");
+    let path = path.display().to_string();
+    let check = |arguments: &[&str]| {
+        let output = endpointd(&[&["check", &path], arguments].concat());
+        let printed = String::from_utf8(output.stdout).expect("text");
+        let told = String::from_utf8(output.stderr).expect("text");
+        let line = told.lines().last().unwrap_or_default().to_owned();
+        (output.status.code(), printed.trim().to_owned(), line)
+    };
+    // It has no plugin.toml, and wants more than the time and random numbers.
+    let (code, _, line) = check(&["--call", "add", "a=5"]);
+    assert_eq!(code, Some(1));
+    assert!(line.contains("which is not granted: add `"), "{line}");
+    let manifest = format!(
+        "component = \"it.wasm\"\ntopics = [\"x\"]\n{}[config]\ncolour = \"red\"\n",
+        crate::support::host::PROBE_GRANTS
+    );
+    std::fs::write(folder.path().join("plugin.toml"), manifest).expect("a file");
+    let (code, printed, line) = check(&["--call", "add", "a=5"]);
+    assert_eq!((code, printed.as_str()), (Some(0), "6"));
+    assert!(line.starts_with("answered in "), "{line}");
+    assert_eq!(check(&["--call", "setting", "name=colour"]).1, "\"red\"");
+    assert_eq!(check(&["--call", "count", "key=k"]).1, "1");
+    let named = ["--call", "which", "--namespace", "named", "--json"];
+    assert_eq!(check(&named).1, "\"named 1.10\"");
+    assert_eq!(
+        check(&["--call", "which", "--version", "2.0"]).1,
+        "\"null 2.0\""
+    );
+    let (code, _, line) = check(&["--call", "bad_value"]);
+    assert_eq!(
+        (code, line.as_str()),
+        (Some(3), "builtins.ValueError: bad value")
+    );
+    let (code, _, line) = check(&["--call", "nothing"]);
+    assert_eq!(code, Some(3));
+    assert!(line.contains("NoSuchMethod"), "{line}");
+    assert_eq!(check(&["a=5"]).0, Some(2));
+}
+
+#[test]
 fn check_tells_what_a_file_serves_and_wants() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("report_state.wasm");

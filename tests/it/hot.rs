@@ -521,6 +521,16 @@ fn compiled_code_is_kept_and_taken_again_only_if_it_can_be_trusted() {
     let log = restart(&|| std::fs::write(&file, &others).expect("written"));
     assert!(log.contains("it is not as it was written"), "{log}");
 
+    // Nor is anything kept where others could put a folder of theirs in its place.
+    let data = file.ancestors().nth(2).expect("a folder");
+    let mode = |mode| std::fs::set_permissions(data, Permissions::from_mode(mode)).expect("set");
+    let log = restart(&|| mode(0o777));
+    assert!(
+        log.contains("others may put another folder in its place"),
+        "{log}"
+    );
+    mode(0o700);
+
     let log = restart(&|| {
         let everybody = Permissions::from_mode(0o777);
         std::fs::set_permissions(file.parent().expect("a folder"), everybody).expect("set");

@@ -352,11 +352,12 @@ impl ResourceLimiter for StoreLimits {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
         let used = self.elements_used.saturating_add(desired - current);
         let fits = used <= self.table_elements;
+        // The maximum may be that of the engine's pool, which is our limit too, or the guest's own.
+        if fits && maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
         match fits {
             true => (self.elements_used, self.exceeded) = (used, None),
             false => self.exceeded = Some(Limit::TableElements),
@@ -386,7 +387,7 @@ mod tests {
         assert_eq!(store.take_exceeded(), Some(Limit::Memory));
         assert!(grows(store.table_growing(0, 6, None)));
         assert!(grows(store.table_growing(0, 4, None)));
-        assert!(!grows(store.table_growing(4, 5, None)));
+        assert!(!grows(store.table_growing(4, 5, Some(4))));
         assert_eq!(store.take_exceeded(), Some(Limit::TableElements));
         assert_eq!(store.memory_used(), mib);
     }

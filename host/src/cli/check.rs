@@ -1,25 +1,57 @@
-//! `endpointd check`: what a Wasm file is, serves and wants, without any server.
+//! `endpointd check`: what a Wasm file is, serves and wants, and what it answers, without any server.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::json;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Handle};
 
 use super::exit_code;
+use super::message::keyword_arguments;
 use crate::capability::grants::Capability;
-use crate::keyvalue::Buckets;
+use crate::endpoint::place::Places;
+use crate::endpoint::{Call, Delivery, Endpoint, Endpoints};
+use crate::keyvalue::memory::MemoryBucket;
+use crate::keyvalue::{Buckets, KeyValue};
 use crate::plugin::cache::Cache;
 use crate::plugin::engine::PluginEngine;
 use crate::plugin::loader::{Inspection, PluginLoader};
+use crate::plugin::source::Source;
+use crate::protocol::failure::Failure;
+use crate::protocol::json::{self, Json};
+use crate::protocol::request::{Namespace, Request};
+use crate::protocol::target::RequestedVersion;
+use crate::server::dispatcher;
 
-/// Look at a plugin's Wasm file: what it serves, and what it must be granted.
+/// An instance that takes longer to make is better kept: then it costs more than most calls do.
+const WORTH_KEEPING: Duration = Duration::from_micros(100);
+
+/// Look at a plugin's Wasm file: what it serves, and what it must be granted; or try one of its methods.
+///
+/// With --call it is called once, without any server: by the plugin.toml beside it, if there is one that
+/// names the file, with empty buckets in memory. It reaches nobody by RPC.
 #[derive(Debug, Args)]
+#[command(before_help = "Example: endpointd check greeter.wasm --call greet name=Ada")]
 pub struct Check {
     /// A component, or a core module that can be made one
     #[arg(value_name = "FILE.wasm")]
     file: PathBuf,
+    /// Call this method and print its result
+    #[arg(long, value_name = "METHOD", value_parser = NonEmptyStringValueParser::new())]
+    call: Option<String>,
+    /// The arguments of the call: each value is JSON where it parses as JSON, and text otherwise
+    #[arg(value_name = "KEY=VALUE", requires = "call")]
+    args: Vec<String>,
+    /// The namespace of the call [default: the null namespace]
+    #[arg(long, value_name = "NAME", requires = "call")]
+    namespace: Option<String>,
+    /// The version of the call [default: of the first target that has the method]
+    #[arg(long = "version", value_name = "MAJOR.MINOR", requires = "call")]
+    rpc_version: Option<String>,
     /// Print one JSON document instead of text for people
     #[arg(long)]
     json: bool,
@@ -27,20 +59,21 @@ pub struct Check {
 
 impl Check {
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let setting_up =
-            |error: wasmtime::Error| anyhow::anyhow!("cannot set up WebAssembly: {error:#}");
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()?;
-        let engine = PluginEngine::new(runtime.handle().clone()).map_err(setting_up)?;
-        let loader = PluginLoader::new(engine, Cache::none(), Buckets::default(), None);
-        let loader = loader.map_err(setting_up)?;
+        if let Some(method) = &self.call {
+            let args = keyword_arguments(&self.args)?;
+            let calling = self.answer(method.clone(), args, runtime.handle());
+            return match runtime.block_on(calling) {
+                Err(error) if self.json => Ok(tell(&error)),
+                called => called,
+            };
+        }
+        let loader = loader(runtime.handle(), Buckets::default())?;
         let inspection = match runtime.block_on(loader.inspect(&self.file)) {
-            Err(error) if self.json => {
-                println!("{}", json!({"error": error.to_string()}));
-                return Ok(ExitCode::from(exit_code::ERROR));
-            }
+            Err(error) if self.json => return Ok(tell(&error.into())),
             inspected => inspected?,
         };
         match self.json {
@@ -50,6 +83,80 @@ impl Check {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// Has the plugin answer one call, and prints what it answers.
+    async fn answer(&self, method: String, args: Json, io: &Handle) -> anyhow::Result<ExitCode> {
+        let source = Source::of_file(&self.file)?;
+        let bucket = || -> Arc<dyn KeyValue> { Arc::new(MemoryBucket::default()) };
+        let names = source.manifest.grants.keyvalue.iter();
+        let buckets = Buckets::new(names.map(|name| (name.clone(), bucket())));
+        let plugin = loader(io, buckets)?.load(source, Arc::default()).await?;
+        let first = plugin
+            .targets()
+            .iter()
+            .find(|target| target.namespace == self.namespace && target.has_method(&method));
+        let version = match (&self.rpc_version, first) {
+            (Some(version), _) => version.clone(),
+            (None, Some(target)) => target.version.to_string(),
+            (None, None) => "1.0".to_owned(),
+        };
+        let request = Request {
+            namespace: match &self.namespace {
+                Some(name) => Namespace::Named(name.clone()),
+                None => Namespace::Null,
+            },
+            version: RequestedVersion::Text(version.clone()),
+            method: Some(method),
+            args: Ok(args),
+            context: json::empty_object(),
+            depth: 0,
+            reply_to: None,
+            heartbeat_every: None,
+            unique_id: None,
+        };
+        let endpoints: Vec<Arc<dyn Endpoint>> = plugin.endpoints().collect();
+        let endpoints = Endpoints::new(endpoints);
+        let started = Instant::now();
+        let answer = match dispatcher::resolve(&endpoints, &request) {
+            Err(error) => Err(Failure::from(error)),
+            Ok(resolved) => {
+                let call = Call {
+                    namespace: self.namespace.as_deref(),
+                    version: &version,
+                    method: resolved.method,
+                    args: resolved.args,
+                    context: &request.context,
+                    id: "",
+                    delivery: Delivery::Call,
+                    deadline: None,
+                    depth: 0,
+                    place: Arc::new(Places::new(1).take(0).await),
+                };
+                resolved.endpoint.invoke(call).await
+            }
+        };
+        let took = started.elapsed().as_secs_f64() * 1000.0;
+        match answer {
+            Ok(result) => {
+                println!("{}", result.get());
+                if !self.json {
+                    eprintln!("answered in {took:.1} ms");
+                }
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(failure) => {
+                match self.json {
+                    true => println!("{}", failure.to_json()),
+                    false => {
+                        let text =
+                            format!("{}.{}: {}", failure.module, failure.class, failure.message);
+                        eprintln!("{}", text.escape_debug());
+                    }
+                }
+                Ok(ExitCode::from(exit_code::REMOTE_FAILURE))
+            }
+        }
+    }
+
     fn print(&self, inspection: &Inspection) {
         let artifact = &inspection.artifact;
         println!("{}", self.file.display());
@@ -57,6 +164,11 @@ impl Check {
         println!("  size      {} bytes", artifact.size_bytes);
         println!("  sha256    {}", artifact.sha256);
         println!("  compiled  in {} ms", inspection.compiled_in.as_millis());
+        println!(
+            "  instance  made in {} µs, with {} KiB of memory",
+            inspection.made_in.as_micros(),
+            inspection.memory_bytes / 1024
+        );
         println!("\nserves");
         for target in &inspection.targets {
             let namespace = target.namespace.as_deref().unwrap_or("(null namespace)");
@@ -84,10 +196,29 @@ impl Check {
                 println!("  {line}");
             }
         }
+        if inspection.made_in > WORTH_KEEPING {
+            println!(
+                "\nan instance takes long to make: keep it for further calls, unless nothing of one call \
+                 may reach the next\n  [lifecycle]\n  instances = \"reuse\""
+            );
+        }
         if inspection.needs.contains(&Capability::Sockets) {
             println!("\nalways denied when called: wasi:sockets, which nothing grants");
         }
     }
+}
+
+fn loader(io: &Handle, buckets: Buckets) -> anyhow::Result<PluginLoader> {
+    let setting_up =
+        |error: wasmtime::Error| anyhow::anyhow!("cannot set up WebAssembly: {error:#}");
+    let engine = PluginEngine::new(io.clone()).map_err(setting_up)?;
+    PluginLoader::new(engine, Cache::none(), buckets, None).map_err(setting_up)
+}
+
+/// What went wrong, as a document.
+fn tell(error: &anyhow::Error) -> ExitCode {
+    println!("{}", json!({"error": error.to_string()}));
+    ExitCode::from(exit_code::ERROR)
 }
 
 /// The lines that grant what it imports.
@@ -109,6 +240,8 @@ fn document(inspection: &Inspection) -> serde_json::Value {
         "size_bytes": inspection.artifact.size_bytes,
         "sha256": inspection.artifact.sha256,
         "compile_ms": u64::try_from(inspection.compiled_in.as_millis()).unwrap_or(u64::MAX),
+        "instance_us": u64::try_from(inspection.made_in.as_micros()).unwrap_or(u64::MAX),
+        "memory_bytes": inspection.memory_bytes,
         "targets": targets.collect::<Vec<_>>(),
         "imports": inspection.imports,
         "grants": grants(inspection),

@@ -92,7 +92,8 @@ impl Message {
     }
 }
 
-fn keyword_arguments(pairs: &[String]) -> anyhow::Result<Json> {
+/// Arguments of the form KEY=VALUE as one object.
+pub fn keyword_arguments(pairs: &[String]) -> anyhow::Result<Json> {
     let mut object = ObjectWriter::default();
     let mut keys = HashSet::new();
     for pair in pairs {

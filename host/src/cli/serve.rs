@@ -64,7 +64,7 @@ impl Serve {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let workers = runtime("worker", cores, || {})?;
         // Guests that compute for long must not keep those of others waiting.
-        let patient = runtime("patient", cores, lower_priority)?;
+        let patient = runtime("patient", cores.div_ceil(2), lower_priority)?;
         let outcome = io.block_on(serve(config, &workers, &patient));
         // What is still running was waited for as long as was allowed.
         workers.shutdown_background();

@@ -49,7 +49,8 @@ impl Cache {
         builder.recursive(true).mode(0o700);
         let opened = builder
             .create(folder)
-            .and_then(|()| trusted(&std::fs::symlink_metadata(folder)?));
+            .and_then(|()| trusted(&std::fs::symlink_metadata(folder)?))
+            .and_then(|()| cannot_be_replaced(folder));
         match opened {
             Ok(()) => Self {
                 folder: Some(folder.to_owned()),
@@ -160,6 +161,23 @@ fn trusted(metadata: &Metadata) -> io::Result<()> {
     }
     if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
         return Err(io::Error::other("others may write to it"));
+    }
+    Ok(())
+}
+
+/// Whether nobody else can put another folder in its place.
+fn cannot_be_replaced(folder: &Path) -> io::Result<()> {
+    const STICKY: u32 = 0o1000;
+    let parent = folder
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let metadata = std::fs::metadata(parent.unwrap_or(Path::new(".")))?;
+    let is_open = metadata.mode() & WRITABLE_BY_OTHERS != 0 && metadata.mode() & STICKY == 0;
+    let owner = metadata.uid();
+    if is_open || (owner != geteuid().as_raw() && owner != 0) {
+        return Err(io::Error::other(
+            "others may put another folder in its place",
+        ));
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use super::breaker::Breaker;
 use super::cache::Cache;
 use super::engine::{INSTANCES_OF_ONE_PLUGIN_PER_DEPTH, PluginEngine};
 use super::idle::Idle;
-use super::instance::{GuestError, Prepared};
+use super::instance::{GuestError, Instance, Prepared};
 use super::manifest::Manifest;
 use super::patience::Patience;
 use super::source::{Source, SourceError};
@@ -34,6 +34,9 @@ use crate::protocol::target::EndpointTarget;
 
 /// How long a plugin may take to say what it serves.
 const TARGETS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Instances that are made to say how long it takes.
+const MEASURED_INSTANCES: usize = 11;
 
 /// Makes plugins of folders.
 pub struct PluginLoader {
@@ -127,7 +130,8 @@ impl PluginLoader {
         };
         let meter = || Arc::clone(tally.meter());
         let asked = Allowance::new(asked, settings.clone(), limits, None, meter());
-        let mut targets = self.ask_targets(&pre, asked, &tally).await?;
+        let asked = Arc::new(asked);
+        let mut targets = self.ask_targets(&pre, &asked, &tally).await?;
         let hidden = targets::hide_private(&mut targets, manifest.access);
         if hidden > 0 {
             info!("{hidden} methods are private, as their names begin with `_`");
@@ -179,9 +183,22 @@ impl PluginLoader {
             ..Granted::default()
         };
         let allowance = Allowance::granting(granted);
-        let targets = self.ask_targets(&pre, allowance, &Arc::default()).await?;
+        let allowance = Arc::new(allowance);
+        let targets = self.ask_targets(&pre, &allowance, &Arc::default()).await?;
+        let mut times = Vec::new();
+        let mut memory_bytes = 0;
+        for _ in 0..MEASURED_INSTANCES {
+            let _room = self.engine.room(0).await;
+            let started = Instant::now();
+            let instance = self.instance(&pre, &allowance, &Arc::default()).await?;
+            times.push(started.elapsed());
+            memory_bytes = instance.memory_bytes();
+        }
+        times.sort();
         Ok(Inspection {
             targets,
+            made_in: times[times.len() / 2],
+            memory_bytes,
             artifact,
             has_runtime: imports.has_runtime(),
             imports: imports.names().map(str::to_owned).collect(),
@@ -241,10 +258,38 @@ impl PluginLoader {
     async fn ask_targets(
         &self,
         pre: &EndpointPre<HostState>,
-        allowance: Allowance,
+        allowance: &Arc<Allowance>,
         tally: &Arc<Tally>,
     ) -> Result<Vec<EndpointTarget>, LoadError> {
-        let _room = self.engine.room(0).await;
+        let room = self.engine.room(0).await;
+        let prepared = self.prepare(pre, allowance, tally)?;
+        let asking = async move {
+            let instance = prepared.instance(TARGETS_TIMEOUT).await?;
+            let targets = instance.targets(TARGETS_TIMEOUT).await;
+            drop(room);
+            targets
+        };
+        let patience = Patience::new(self.engine.patient().clone());
+        Ok(targets::checked(patience.run(asking).await?)?)
+    }
+
+    /// An instance for no request.
+    async fn instance(
+        &self,
+        pre: &EndpointPre<HostState>,
+        allowance: &Arc<Allowance>,
+        tally: &Arc<Tally>,
+    ) -> Result<Instance, LoadError> {
+        let prepared = self.prepare(pre, allowance, tally)?;
+        Ok(prepared.instance(TARGETS_TIMEOUT).await?)
+    }
+
+    fn prepare(
+        &self,
+        pre: &EndpointPre<HostState>,
+        allowance: &Arc<Allowance>,
+        tally: &Arc<Tally>,
+    ) -> Result<Prepared, GuestError> {
         let call = CallInfo {
             id: String::new(),
             delivery: Delivery::Cast,
@@ -254,17 +299,11 @@ impl PluginLoader {
             depth: 0,
             host_started: self.host_started,
         };
-        let state = HostState::new(&Arc::new(allowance), call, Vec::new()).map_err(|error| {
+        let state = HostState::new(allowance, call, Vec::new()).map_err(|error| {
             warn!("{error:#}");
             GuestError::Unavailable
         })?;
-        let prepared = Prepared::New(pre.clone(), state, tally.made());
-        let asking = async move {
-            let instance = prepared.instance(TARGETS_TIMEOUT).await?;
-            instance.targets(TARGETS_TIMEOUT).await
-        };
-        let patience = Patience::new(self.engine.patient().clone());
-        Ok(targets::checked(patience.run(asking).await?)?)
+        Ok(Prepared::New(pre.clone(), state, tally.made()))
     }
 }
 
@@ -279,4 +318,8 @@ pub struct Inspection {
     pub has_runtime: bool,
     pub targets: Vec<EndpointTarget>,
     pub compiled_in: Duration,
+    /// How long it takes to make an instance: the middle of a few.
+    pub made_in: Duration,
+    /// What the linear memories of a new instance have together.
+    pub memory_bytes: usize,
 }

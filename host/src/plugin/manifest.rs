@@ -113,6 +113,26 @@ impl Lifecycle {
 }
 
 impl Manifest {
+    /// That of a file which has none: nothing serves it, and it may tell the time and have random numbers.
+    pub fn bare() -> Self {
+        Self {
+            component: PathBuf::new(),
+            sha256: None,
+            topics: Vec::new(),
+            priority: 0,
+            access: Access::default(),
+            lifecycle: Lifecycle::default(),
+            limits: Limits::default(),
+            grants: Grants {
+                clocks: true,
+                random: true,
+                ..Grants::default()
+            },
+            config: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+        }
+    }
+
     /// What the types alone do not catch, in words for the operator.
     pub fn problem(&self) -> Option<String> {
         let empty = |topic: &String| topic.trim().is_empty();

@@ -14,12 +14,10 @@ use tracing::{Instrument, debug, warn};
 
 use crate::telemetry::trace;
 
-/// A guest that computes gives way every 10 ms. What returns sooner did so by itself, or waits.
-const LONG_TURN: Duration = Duration::from_millis(5);
-/// So many long turns, and it is moved.
-const LONG_TURNS: u32 = 2;
-/// Of 19, the lowest. It leaves a thread about a tenth of a core that others want as well.
-const NICENESS: i32 = 10;
+/// A guest that has computed for so long is moved when it gives way the next time, which is every 10 ms.
+const LONG: Duration = Duration::from_millis(50);
+/// Of 19, the lowest. It leaves a thread some hundredths of a core that others want as well.
+const NICENESS: i32 = 15;
 
 /// Gives the calling thread the low priority.
 pub fn lower_priority() {
@@ -33,7 +31,7 @@ pub fn lower_priority() {
 #[derive(Debug)]
 pub struct Patience {
     threads: Handle,
-    /// As the last one did.
+    /// As the last one did, or would have if it had come to an end.
     computes_long: AtomicBool,
 }
 
@@ -48,18 +46,22 @@ impl Patience {
 
     /// Runs a guest here, until it shows that it computes for long; or at once on the other threads, if
     /// the one before it did.
-    pub async fn run<F>(&self, work: F) -> F::Output
+    pub async fn run<T, E>(
+        &self,
+        work: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
     where
-        F: Future<Output: Send> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
     {
         let mut turns = Turns {
             work: Box::pin(work),
-            long: 0,
+            computed: Duration::ZERO,
         };
         if !self.computes_long.load(Ordering::Relaxed) {
             let here = std::future::poll_fn(|cx| match turns.poll(cx) {
                 Poll::Ready(output) => Poll::Ready(Some(output)),
-                Poll::Pending if turns.long >= LONG_TURNS => Poll::Ready(None),
+                Poll::Pending if turns.computed >= LONG => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
             });
             if let Some(output) = here.await {
@@ -70,15 +72,17 @@ impl Patience {
         }
         let moved = async move {
             let output = std::future::poll_fn(|cx| turns.poll(cx)).await;
-            (output, turns.long)
+            (output, turns.computed)
         };
         let moved = trace::continued(moved).in_current_span();
         // It ends with this future, or at its next turn after that.
         let moved = TaskTracker::new().spawn_on(moved, &self.threads);
         match AbortOnDropHandle::new(moved).await {
-            Ok((output, long_turns)) => {
-                let is_long = long_turns >= LONG_TURNS;
-                self.computes_long.store(is_long, Ordering::Relaxed);
+            Ok((output, computed)) => {
+                // What was ended here may have had no turn to compute in.
+                if output.is_ok() && computed < LONG {
+                    self.computes_long.store(false, Ordering::Relaxed);
+                }
                 output
             }
             Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
@@ -88,19 +92,17 @@ impl Patience {
     }
 }
 
-/// Counts the long turns of a guest.
+/// A guest's turns, and what it has computed in them.
 struct Turns<F> {
     work: Pin<Box<F>>,
-    long: u32,
+    computed: Duration,
 }
 
 impl<F: Future> Turns<F> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<F::Output> {
         let started = thread_time();
         let polled = self.work.as_mut().poll(cx);
-        if thread_time().saturating_sub(started) >= LONG_TURN {
-            self.long += 1;
-        }
+        self.computed += thread_time().saturating_sub(started);
         polled
     }
 }
@@ -113,19 +115,21 @@ fn thread_time() -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     /// Computes for so many turns, and tells on which thread the last one was.
-    async fn compute(turns: u32) -> String {
+    async fn compute(turns: u32) -> Result<String, String> {
         for _ in 0..turns {
-            let end = Instant::now() + 2 * LONG_TURN;
-            while Instant::now() < end {}
+            let end = thread_time() + LONG / 2;
+            while thread_time() < end {}
             tokio::task::yield_now().await;
         }
         let name = std::thread::current().name().map(str::to_owned);
-        name.unwrap_or_default()
+        let name = name.unwrap_or_default();
+        match turns {
+            1 => Err(name),
+            _ => Ok(name),
+        }
     }
 
     #[test]
@@ -137,16 +141,19 @@ mod tests {
         };
         let (usual, patient) = (runtime("usual"), runtime("patient"));
         let patience = std::sync::Arc::new(Patience::new(patient.handle().clone()));
-        let on = |turns: u32| {
+        let on = |turns| {
             let patience = std::sync::Arc::clone(&patience);
             let running = async move { patience.run(compute(turns)).await };
             let task = TaskTracker::new().spawn_on(running, usual.handle());
             usual.block_on(task).expect("no panic")
         };
-        assert_eq!(on(0), "usual");
-        assert_eq!(on(LONG_TURNS + 3), "patient");
-        // The next one begins where the last one ended, and shows whether it is better.
-        assert_eq!(on(0), "patient");
-        assert_eq!(on(0), "usual");
+        let name = |name: &str| name.to_owned();
+        assert_eq!(on(0), Ok(name("usual")));
+        assert_eq!(on(5), Ok(name("patient")));
+        // The next one begins where the last one ended, and shows whether it is better. One that comes to
+        // no end shows nothing.
+        assert_eq!(on(1), Err(name("patient")));
+        assert_eq!(on(0), Ok(name("patient")));
+        assert_eq!(on(0), Ok(name("usual")));
     }
 }

@@ -65,6 +65,30 @@ impl Source {
     }
 }
 
+impl Source {
+    /// The plugin that `file` is: with the plugin.toml beside it, if that names the file, and else with
+    /// nothing but the time and random numbers.
+    pub fn of_file(file: &Path) -> Result<Self, SourceError> {
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let same = |component: PathBuf| component.file_name() == file.file_name();
+        if component_of(folder).is_some_and(same) {
+            return Self::read(folder);
+        }
+        let artifact = Artifact::read(file, None)?;
+        Ok(Self {
+            name: file
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into(),
+            folder: folder.to_owned(),
+            generation: artifact.sha256[..GENERATION_DIGITS].to_owned(),
+            manifest: Manifest::bare(),
+            artifact,
+        })
+    }
+}
+
 /// Where the Wasm file is that `folder`'s plugin.toml names; `None` if it names none.
 pub fn component_of(folder: &Path) -> Option<PathBuf> {
     let (manifest, _) = read_manifest(folder.join("plugin.toml")).ok()?;
