@@ -260,7 +260,7 @@ impl Parts {
                     warn!("Plugin `{}`: {error:#}", self.name);
                     GuestError::Unavailable
                 })?;
-                Prepared::New(self.pre.clone(), state, self.tally.made())
+                Prepared::New(self.pre.clone(), Box::new(state), self.tally.made())
             }
         };
         let answering = async move {

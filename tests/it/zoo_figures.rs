@@ -181,6 +181,8 @@ fn measure(rabbit: &Rabbit, hostile: &Hostile, topic: &str) -> Figures {
             let caller = Caller::connect(&rabbit.url());
             let client = caller.of(topic);
             let calling = (0..HOSTILE_CALLERS).map(|_| async {
+                // The first call of a client makes its connections and its reply queue.
+                let _: Result<Value, _> = client.call(&json!({}), "run", &json!({})).await;
                 while !done.load(Ordering::Relaxed) {
                     if !harm.load(Ordering::Relaxed) {
                         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -42,7 +42,7 @@ pub struct Limits {
     /// How deep arrays and objects may stand in one another, in a request and in a reply.
     pub json_depth: u32,
     /// What the plugin may hand to the host in one call of an import: a value for a bucket, a line for
-    /// the log, bytes for a file. Not less than `reply_kib`.
+    /// the log, bytes for a file. Where it is less than `reply_kib`, that is the limit.
     pub host_call_kib: u32,
     /// Calls, casts, fanouts and HTTP requests that the answer to one request may send.
     pub outbound: u32,
@@ -94,13 +94,6 @@ impl Limits {
             ("json_depth", self.json_depth, u32::MAX),
             ("host_call_kib", self.host_call_kib, MAX_MESSAGE_KIB),
         ];
-        if self.host_call_kib < self.reply_kib {
-            return Some(
-                "`host_call_kib` under [limits] is below `reply_kib`, and a reply is handed to the \
-                 host as well"
-                    .to_owned(),
-            );
-        }
         bounds.into_iter().find_map(|(name, value, most)| {
             if value == 0 {
                 return Some(format!(
@@ -130,7 +123,12 @@ impl Limits {
     /// What may be copied out of a guest at once, whether that is a reply or for an import.
     pub fn copied_bytes(&self) -> usize {
         // A failure is a handful of texts, each of which counts.
-        self.host_call_kib as usize * 1024 + 4096
+        self.handed_kib() as usize * 1024 + 4096
+    }
+
+    /// A reply is handed to the host as well, and the engine has one bound for both.
+    fn handed_kib(&self) -> u32 {
+        self.host_call_kib.max(self.reply_kib)
     }
 
     /// That this limit was reached, in words for operators and callers.
@@ -168,7 +166,7 @@ impl Limits {
             ),
             Limit::HostCall => format!(
                 "it handed more than its limit of {} KiB to the host at once",
-                self.host_call_kib
+                self.handed_kib()
             ),
             Limit::Outbound => format!(
                 "it sent more than its limit of {} messages for one request",

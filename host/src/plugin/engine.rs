@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::patience::lower_priority;
+use super::patience::{Patience, Requests, lower_priority};
 use crate::capability::limits::{MAX_TABLE_ELEMENTS, STACK_BYTES};
 use crate::outbound::MAX_DEPTH;
 
@@ -47,6 +47,7 @@ pub struct PluginEngine {
     idle_rooms: Arc<Semaphore>,
     /// Where guests go on that compute for long.
     patient: Handle,
+    requests: Requests,
     /// Compiles, with low priority: what serves has the first claim.
     compilers: ThreadPool,
     _ticker: Ticker,
@@ -80,6 +81,7 @@ impl PluginEngine {
             rooms: rooms_by_depth(),
             idle_rooms: Arc::new(Semaphore::new(MAX_IDLE_INSTANCES as usize)),
             patient,
+            requests: Requests::default(),
             compilers: ThreadPoolBuilder::new()
                 .thread_name(|_| "compiler".to_owned())
                 .start_handler(|_| lower_priority())
@@ -113,8 +115,9 @@ impl PluginEngine {
         &self.engine
     }
 
-    pub fn patient(&self) -> &Handle {
-        &self.patient
+    /// For the guests of one plugin.
+    pub fn patience(&self) -> Patience {
+        Patience::new(self.patient.clone(), Arc::clone(&self.requests))
     }
 
     /// Takes from milliseconds to many seconds.

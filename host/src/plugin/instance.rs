@@ -37,7 +37,7 @@ pub type Answer = Result<String, types::Failure>;
 
 /// What an instance for the next request comes from.
 pub enum Prepared {
-    New(EndpointPre<HostState>, HostState, Live),
+    New(EndpointPre<HostState>, Box<HostState>, Live),
     /// Its state was begun anew.
     Again(Instance),
 }
@@ -46,7 +46,7 @@ impl Prepared {
     /// The instance, by the end of the `limit` that its state was made or begun with.
     pub async fn instance(self, limit: Duration) -> Result<Instance, GuestError> {
         match self {
-            Self::New(pre, state, live) => Instance::new(&pre, state, limit, live).await,
+            Self::New(pre, state, live) => Instance::new(&pre, *state, limit, live).await,
             Self::Again(instance) => Ok(instance),
         }
     }

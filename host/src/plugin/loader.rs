@@ -15,7 +15,6 @@ use super::engine::{INSTANCES_OF_ONE_PLUGIN_PER_DEPTH, PluginEngine};
 use super::idle::Idle;
 use super::instance::{GuestError, Instance, Prepared};
 use super::manifest::Manifest;
-use super::patience::Patience;
 use super::source::{Source, SourceError};
 use super::tally::Tally;
 use super::targets::{self, InvalidTargets};
@@ -149,7 +148,7 @@ impl PluginLoader {
             pre,
             allowance: Arc::new(allowance),
             idle: Idle::new(manifest.lifecycle),
-            patience: Patience::new(self.engine.patient().clone()),
+            patience: self.engine.patience(),
             instances: (0..=MAX_DEPTH).map(instances).collect(),
             concurrency: Places::new(limits.concurrency.into()),
             generation,
@@ -269,8 +268,7 @@ impl PluginLoader {
             drop(room);
             targets
         };
-        let patience = Patience::new(self.engine.patient().clone());
-        Ok(targets::checked(patience.run(asking).await?)?)
+        Ok(targets::checked(self.engine.patience().run(asking).await?)?)
     }
 
     /// An instance for no request.
@@ -303,7 +301,7 @@ impl PluginLoader {
             warn!("{error:#}");
             GuestError::Unavailable
         })?;
-        Ok(Prepared::New(pre.clone(), state, tally.made()))
+        Ok(Prepared::New(pre.clone(), Box::new(state), tally.made()))
     }
 }
 

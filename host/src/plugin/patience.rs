@@ -1,14 +1,17 @@
 //! Guests that compute for long go on where they disturb nobody: on threads of low priority, which have
-//! what the others leave. On an idle machine they lose nothing by it.
+//! what the others leave, and with pauses while others are served. Alone they lose nothing by it.
 
 use std::panic::resume_unwind;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Handle;
+use tokio::task::yield_now;
+use tokio::time::sleep;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{Instrument, debug, warn};
 
@@ -16,6 +19,10 @@ use crate::telemetry::trace;
 
 /// A guest that has computed for so long is moved when it gives way the next time, which is every 10 ms.
 const LONG: Duration = Duration::from_millis(50);
+/// One that gave way after so long was computing, and did not wait for anything.
+const COMPUTING: Duration = Duration::from_millis(5);
+/// How long it then leaves the processor's caches and clock to the others, if there are any.
+const PAUSE: Duration = Duration::from_millis(20);
 /// Of 19, the lowest. It leaves a thread some hundredths of a core that others want as well.
 const NICENESS: i32 = 15;
 
@@ -27,19 +34,24 @@ pub fn lower_priority() {
     }
 }
 
+/// Counts the requests that are begun, of all plugins: whoever sees it grow is not alone.
+pub type Requests = Arc<AtomicU64>;
+
 /// Whether the guests of one plugin compute for long.
 #[derive(Debug)]
 pub struct Patience {
     threads: Handle,
+    requests: Requests,
     /// As the last one did, or would have if it had come to an end.
     computes_long: AtomicBool,
 }
 
 impl Patience {
-    /// Those that do go on on `threads`.
-    pub fn new(threads: Handle) -> Self {
+    /// Those that do go on on `threads`, with pauses while `requests` grow.
+    pub fn new(threads: Handle, requests: Requests) -> Self {
         Self {
             threads,
+            requests,
             computes_long: AtomicBool::new(false),
         }
     }
@@ -59,6 +71,7 @@ impl Patience {
             computed: Duration::ZERO,
         };
         if !self.computes_long.load(Ordering::Relaxed) {
+            self.requests.fetch_add(1, Ordering::Relaxed);
             let here = std::future::poll_fn(|cx| match turns.poll(cx) {
                 Poll::Ready(output) => Poll::Ready(Some(output)),
                 Poll::Pending if turns.computed >= LONG => Poll::Ready(None),
@@ -70,9 +83,18 @@ impl Patience {
             debug!("It computes for long, and goes on with low priority");
             self.computes_long.store(true, Ordering::Relaxed);
         }
+        let requests = Arc::clone(&self.requests);
         let moved = async move {
-            let output = std::future::poll_fn(|cx| turns.poll(cx)).await;
-            (output, turns.computed)
+            loop {
+                let seen = requests.load(Ordering::Relaxed);
+                if let Some(output) = turns.one().await {
+                    return (output, turns.computed);
+                }
+                match requests.load(Ordering::Relaxed) == seen {
+                    true => yield_now().await,
+                    false => sleep(PAUSE).await,
+                }
+            }
         };
         let moved = trace::continued(moved).in_current_span();
         // It ends with this future, or at its next turn after that.
@@ -99,6 +121,19 @@ struct Turns<F> {
 }
 
 impl<F: Future> Turns<F> {
+    /// Lets it go on until it is done, or gives way although it has more to compute.
+    async fn one(&mut self) -> Option<F::Output> {
+        std::future::poll_fn(|cx| {
+            let before = self.computed;
+            match self.poll(cx) {
+                Poll::Ready(output) => Poll::Ready(Some(output)),
+                Poll::Pending if self.computed - before >= COMPUTING => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<F::Output> {
         let started = thread_time();
         let polled = self.work.as_mut().poll(cx);
@@ -122,7 +157,7 @@ mod tests {
         for _ in 0..turns {
             let end = thread_time() + LONG / 2;
             while thread_time() < end {}
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
         let name = std::thread::current().name().map(str::to_owned);
         let name = name.unwrap_or_default();
@@ -140,9 +175,10 @@ mod tests {
             builder.build().expect("a runtime")
         };
         let (usual, patient) = (runtime("usual"), runtime("patient"));
-        let patience = std::sync::Arc::new(Patience::new(patient.handle().clone()));
+        let patience = Patience::new(patient.handle().clone(), Requests::default());
+        let patience = Arc::new(patience);
         let on = |turns| {
-            let patience = std::sync::Arc::clone(&patience);
+            let patience = Arc::clone(&patience);
             let running = async move { patience.run(compute(turns)).await };
             let task = TaskTracker::new().spawn_on(running, usual.handle());
             usual.block_on(task).expect("no panic")
