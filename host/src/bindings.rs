@@ -12,7 +12,6 @@ wasmtime::component::bindgen!({
     exports: { default: async },
     with: {
         "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
-        "wasi:io": wasmtime_wasi::p2::bindings::io,
         "wasi:random": wasmtime_wasi::p2::bindings::random,
         "wasi:keyvalue/store.bucket": crate::keyvalue::OpenBucket,
         "wasi:keyvalue/atomics.cas": crate::keyvalue::PendingSwap,

@@ -9,7 +9,7 @@
 
 wit_bindgen::generate!({
     path: "wit",
-    world: "endpoint",
+    world: "endpoint-with-http",
     generate_all,
     pub_export_macro: true,
     export_macro_name: "export",

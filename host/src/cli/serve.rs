@@ -14,7 +14,7 @@ use tracing::warn;
 use super::road::VIA;
 use crate::app::{App, Asked};
 use crate::config::{Config, ConfigError, DEFAULT_FILE, Sources};
-use crate::plugin::patience::lower_priority;
+use crate::plugin::patience::{PATIENT, lower_priority};
 use crate::telemetry::{log, trace};
 
 /// Serve the plugins of a folder.
@@ -64,7 +64,7 @@ impl Serve {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let workers = runtime("worker", cores, || {})?;
         // Guests that compute for long must not keep those of others waiting.
-        let patient = runtime("patient", cores.div_ceil(2), lower_priority)?;
+        let patient = runtime("patient", cores.div_ceil(2), || lower_priority(PATIENT))?;
         let outcome = io.block_on(serve(config, &workers, &patient));
         // What is still running was waited for as long as was allowed.
         workers.shutdown_background();

@@ -35,7 +35,8 @@ const CONTRACT: [(&str, &str); 8] = [
     contract!("deps/wasi-random.wit"),
     contract!("endpointd.wit"),
 ];
-const WORLD: &str = "endpoint";
+/// The one with every import that there is.
+const WORLD: &str = "endpoint-with-http";
 /// Above this it is not a plugin but a mistake; Python's is 18 MiB.
 const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
 

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::patience::{Patience, Requests, lower_priority};
+use super::patience::{COMPILING, Patience, Requests, lower_priority};
 use crate::capability::limits::{MAX_TABLE_ELEMENTS, STACK_BYTES};
 use crate::outbound::MAX_DEPTH;
 
@@ -84,7 +84,7 @@ impl PluginEngine {
             requests: Requests::default(),
             compilers: ThreadPoolBuilder::new()
                 .thread_name(|_| "compiler".to_owned())
-                .start_handler(|_| lower_priority())
+                .start_handler(|_| lower_priority(COMPILING))
                 .build()?,
             _ticker: ticker,
         })

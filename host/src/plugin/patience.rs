@@ -24,12 +24,14 @@ const COMPUTING: Duration = Duration::from_millis(5);
 /// How long it then leaves the processor's caches and clock to the others, if there are any.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Of 19, the lowest. It leaves a thread some hundredths of a core that others want as well.
-const NICENESS: i32 = 15;
+pub const PATIENT: i32 = 15;
+/// It leaves a thread a quarter of such a core.
+pub const COMPILING: i32 = 5;
 
-/// Gives the calling thread the low priority.
-pub fn lower_priority() {
+/// Gives the calling thread a priority that is lower by as much.
+pub fn lower_priority(niceness: i32) {
     // Linux sets the priority of a thread, where POSIX has that of the process.
-    if let Err(reason) = rustix::process::setpriority_process(None, NICENESS) {
+    if let Err(reason) = rustix::process::setpriority_process(None, niceness) {
         warn!("Long computations have the same priority as all others: {reason}");
     }
 }
