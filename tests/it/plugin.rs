@@ -117,12 +117,13 @@ fn a_manifest_that_is_wrong_is_refused_with_its_line() {
 
 #[test]
 fn an_import_that_is_not_granted_is_refused_with_the_line_that_grants_it() {
+    let http = format!("{MANIFEST}[grants]\nhttp = [\"example.org\"]\n");
     check_refused(
         Some(&probe()),
-        MANIFEST,
+        &http,
         "which is not granted: add `client = [\"call:TOPIC\", \"cast:TOPIC\", \"fanout:TOPIC\"]` under [grants]",
     );
-    let send = format!("{MANIFEST}[grants]\nclient = [\"cast:*\"]\n");
+    let send = format!("{http}client = [\"cast:*\"]\n");
     check_refused(
         Some(&probe()),
         &send,
@@ -130,7 +131,7 @@ fn an_import_that_is_not_granted_is_refused_with_the_line_that_grants_it() {
     );
     let wasm = bare_module_importing("env", "system");
     check_refused(Some(&wasm), MANIFEST, "does not fit the contract");
-    let rest = "clocks = true\nrandom = true\nhttp = [\"example.org\"]\n";
+    let rest = "clocks = true\nrandom = true\n";
     let granted = format!("{send}keyvalue = [\"elsewhere\"]\n{rest}");
     check_refused(Some(&probe()), &granted, "add [keyvalue.elsewhere]");
 }
