@@ -42,7 +42,7 @@ use crate::protocol::target::EndpointTarget;
 
 /// A loaded plugin.
 pub struct Plugin {
-    pub(self) parts: Parts,
+    parts: Parts,
     targets: Vec<EndpointTarget>,
 }
 

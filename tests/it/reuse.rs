@@ -118,18 +118,21 @@ fn no_two_requests_share_an_instance_and_none_survives_what_is_not_an_answer() {
     assert!(status["instances_made"].as_u64() < Some(100), "{status}");
 }
 
-#[test]
-fn an_instance_that_ran_out_of_time_is_not_used_again() {
-    // The second request that an instance sees never ends.
+/// A guest whose instances answer one request, and never come to the end of a second.
+fn endless_the_second_time() -> Vec<u8> {
     let body =
         "(i32.store8 (i32.const 1024) (i32.add (i32.load8_u (i32.const 1024)) (i32.const 1)))
         (if (i32.eq (i32.load8_u (i32.const 1024)) (i32.const 50)) (then (loop $again (br $again))))
         (i32.store (i32.const 204) (i32.const 1024)) (i32.store (i32.const 208) (i32.const 1))
         (i32.const 200)";
-    let wasm = bare_module_with("(data (i32.const 1024) \"0\")", "i32.const 96", body);
+    bare_module_with("(data (i32.const 1024) \"0\")", "i32.const 96", body)
+}
+
+#[test]
+fn an_instance_that_ran_out_of_time_is_not_used_again() {
     let more = "[limits]\ntimeout_ms = 200\n[lifecycle]\ninstances = \"reuse\"";
     let host = Setup::new("memory://")
-        .plugin("one", &wasm, "one", more)
+        .plugin("one", &endless_the_second_time(), "one", more)
         .start();
     for _ in 0..3 {
         assert_eq!(run(&host), 1);
@@ -139,14 +142,13 @@ fn an_instance_that_ran_out_of_time_is_not_used_again() {
 
 #[test]
 fn an_instance_whose_caller_gave_up_is_not_used_again() {
-    let body =
-        "(i32.store8 (i32.const 1024) (i32.add (i32.load8_u (i32.const 1024)) (i32.const 1)))
-        (if (i32.eq (i32.load8_u (i32.const 1024)) (i32.const 50)) (then (loop $again (br $again))))
-        (i32.store (i32.const 204) (i32.const 1024)) (i32.store (i32.const 208) (i32.const 1))
-        (i32.const 200)";
-    let wasm = bare_module_with("(data (i32.const 1024) \"0\")", "i32.const 96", body);
     let host = Setup::new("memory://")
-        .plugin("one", &wasm, "one", "[lifecycle]\ninstances = \"reuse\"")
+        .plugin(
+            "one",
+            &endless_the_second_time(),
+            "one",
+            "[lifecycle]\ninstances = \"reuse\"",
+        )
         .start();
     for _ in 0..3 {
         assert_eq!(run(&host), 1);

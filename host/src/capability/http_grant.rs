@@ -103,7 +103,9 @@ impl HttpGrant {
             Some(domain) => host.len() > domain.len() && host.ends_with(domain),
             None => host == self.host,
         };
-        scheme == self.scheme.name() && port == self.port && is_meant
+        // A login has no place there, and would be no part of the host that is compared.
+        let has_login = authority.contains('@');
+        scheme == self.scheme.name() && port == self.port && is_meant && !has_login
     }
 }
 
@@ -137,6 +139,7 @@ mod tests {
         check("*.example.org", "https://.example.org", false);
         check("*.example.org", "https://badexample.org", false);
         // What stands before an `@` would be no part of the host.
+        check("*.example.org", "https://user:pass@api.example.org", false);
         check("example.org", "https://example.org@evil.org", false);
         check("example.org", "https://evil.org@example.org", false);
     }

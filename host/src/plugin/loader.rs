@@ -171,9 +171,12 @@ impl PluginLoader {
         let component = self.compile(&artifact).await?;
         let compiled_in = started.elapsed();
         let imports = Imports::of(&component, self.engine.engine());
-        let needs = imports.needs()?.into_iter();
-        let mut needs: Vec<_> = needs.map(|(_, capability)| capability).collect();
-        needs.dedup();
+        let mut needs = Vec::new();
+        for (_, capability) in imports.needs()? {
+            if !needs.contains(&capability) {
+                needs.push(capability);
+            }
+        }
         let pre = self.link(&component)?;
         // What tells the time or takes numbers to say what it serves does so here too.
         let granted = Granted {
