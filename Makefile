@@ -7,7 +7,10 @@ BROKER ?= memory
 # Scripts and tests look for what was built in target/.
 unexport CARGO_TARGET_DIR
 
-.PHONY: help build plugins examples demo test conformance zoo docs lint fuzz format setup setup-rabbitmq setup-redis setup-peers setup-fuzz
+# Those that plugins can be written in from a template, each with a script that installs its compiler.
+LANGUAGES = python rust zig
+
+.PHONY: help build plugins examples demo test conformance zoo languages docs lint fuzz format setup setup-rabbitmq setup-redis setup-peers setup-fuzz setup-languages $(LANGUAGES:%=setup-%)
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -16,7 +19,7 @@ build: ## Build the daemon
 	$(CARGO) build --package endpointd
 
 plugins: ## Build the plugins into target/plugins
-	@scripts/setup-wasm.sh
+	@scripts/languages/rust.sh
 	@scripts/build-guests.sh
 
 examples: ## Build the programs that call, with nothing but the client half
@@ -25,14 +28,17 @@ examples: ## Build the programs that call, with nothing but the client half
 demo: build plugins ## See it work: BROKER=memory (nothing to install) or BROKER=rabbitmq
 	@scripts/demo.sh $(BROKER)
 
-test: setup build plugins examples ## Install what the tests need, and run them all
-	$(CARGO) test --workspace
+test: setup setup-languages build plugins examples ## Install what the tests need, and run them all
+	@CARGO="$(CARGO)" scripts/test.sh
 
 conformance: setup build plugins examples ## Prove every conformance point, and write docs/conformance.md
 	@CARGO="$(CARGO)" scripts/conformance.py
 
 zoo: setup build plugins ## Measure what hostile guests cost, and write docs/hostile-guests.md
 	ENDPOINTD_MEASURE=1 $(CARGO) test --package endpointd --test it -- --nocapture zoo_figures::
+
+languages: setup-languages build plugins ## Measure the examples of every language, and write docs/languages.md
+	ENDPOINTD_MEASURE=1 $(CARGO) test --package endpointd --test it -- --nocapture languages::figures
 
 docs: ## Write docs/configuration.md from the types
 	ENDPOINTD_WRITE_DOCS=1 $(CARGO) test --quiet --package endpointd --test it -- docs::
@@ -61,3 +67,9 @@ setup-peers:
 
 setup-fuzz:
 	@scripts/setup-fuzz.sh
+
+setup-languages: ## Install the compilers that plugins are tested with; what cannot be had is left out
+	@scripts/setup-languages.sh $(LANGUAGES)
+
+$(LANGUAGES:%=setup-%): setup-%:
+	@scripts/languages/$*.sh

@@ -30,7 +30,7 @@ apt_install() {
     say "Installing $purpose: $*"
     log="$cache/apt.log"
     if ! { apt-get update && DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y --no-install-recommends "$@"; } >"$log" 2>&1; then
+        apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@"; } >"$log" 2>&1; then
         tail -n 20 "$log" >&2
         needs "apt-get could not install $purpose; its last lines are above." \
             "apt-get install -y --no-install-recommends $*"

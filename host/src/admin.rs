@@ -98,6 +98,9 @@ pub struct RemoteFailure {
     pub class: String,
     pub module: String,
     pub message: String,
+    /// What a caller rebuilds the exception with, if the other side gave any: an object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kwargs: Option<Box<RawValue>>,
     pub traceback: Vec<String>,
 }
 
@@ -332,6 +335,7 @@ pub fn outcome_of(sent: Result<Box<RawValue>, ClientError>) -> (StatusCode, Outc
                 class: failure.class,
                 module: failure.module,
                 message: failure.message,
+                kwargs: failure.kwargs.filter(|kwargs| kwargs.get() != "{}"),
                 traceback: failure.traceback,
             };
             (StatusCode::OK, Outcome::Failure(failure))

@@ -3,18 +3,27 @@
 pub mod call;
 pub mod cast;
 pub mod check;
+pub mod compile;
 pub mod completions;
+pub mod dev;
 pub mod exit_code;
 pub mod host;
 pub mod message;
+pub mod new;
 pub mod plugins;
 pub mod road;
+pub mod running;
+pub mod saves;
 pub mod sending;
 pub mod serve;
+pub mod template;
+pub mod toolchain;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::plugin::compiler;
 
 /// Answers RPC calls arriving over RabbitMQ with WebAssembly plugins.
 ///
@@ -33,6 +42,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    New(new::New),
+    Dev(dev::Dev),
     Plugins(plugins::Plugins),
     Reload(plugins::Reload),
     Rollback(plugins::Rollback),
@@ -40,6 +51,8 @@ enum Command {
     Call(call::Call),
     Cast(cast::Cast),
     Completions(completions::Completions),
+    #[command(name = compiler::COMMAND, hide = true)]
+    Compile(compile::Compile),
 }
 
 impl Cli {
@@ -47,6 +60,8 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let outcome = match self.command {
             Command::Serve(serve) => serve.run(),
+            Command::New(new) => new.run(),
+            Command::Dev(dev) => dev.run(),
             Command::Plugins(plugins) => plugins.run(),
             Command::Reload(reload) => reload.run(),
             Command::Rollback(rollback) => rollback.run(),
@@ -54,6 +69,7 @@ impl Cli {
             Command::Call(call) => call.run(),
             Command::Cast(cast) => cast.run(),
             Command::Completions(completions) => completions.run(Self::command()),
+            Command::Compile(compile) => return compile.run(),
         };
         outcome.unwrap_or_else(|error| {
             eprintln!("endpointd: {error:#}");

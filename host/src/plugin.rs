@@ -3,6 +3,8 @@
 pub mod artifact;
 pub mod breaker;
 pub mod cache;
+pub mod compiler;
+pub mod contract;
 pub mod engine;
 pub mod idle;
 pub mod instance;

@@ -20,6 +20,7 @@ fn tables() -> Vec<(&'static str, String)> {
         ("[keyvalue.NAME]", of(&config, "BucketConfig")),
         ("[rabbit]", of(&config, "RabbitConfig")),
         ("plugin.toml", rows(&manifest)),
+        ("[build]", of(&manifest, "Build")),
         ("[lifecycle]", of(&manifest, "Lifecycle")),
         ("[limits]", of(&manifest, "Limits")),
         ("[grants]", of(&manifest, "Grants")),

@@ -14,6 +14,7 @@
 //! - `reuse`: instances that answer one request after another
 //! - `hot`: plugins that come, change and go
 //! - `bucket`: what survives a kill
+//! - `languages`: one endpoint in every language
 //! - `shutdown`: what a stop finishes, and what it leaves to others
 //! - `cli`: what a person sees
 //! - `docs`: the page on configuration
@@ -31,6 +32,7 @@ mod examples;
 mod grants;
 mod hot;
 mod interop;
+mod languages;
 mod plugin;
 mod reuse;
 mod rpc;

@@ -102,10 +102,17 @@ const SIBLINGS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "check",
+            "compile",
             "completions",
+            "new",
+            "dev",
             "call",
             "cast",
             "serve",
+            "running",
+            "saves",
+            "template",
+            "toolchain",
             "plugins",
             "host",
             "sending",
@@ -138,7 +145,7 @@ const SIBLINGS: &[(&str, &[&str])] = &[
         "plugin",
         &[
             "loader", "source", "idle", "targets", "instance", "manifest", "tally", "cache",
-            "breaker", "engine", "patience", "artifact",
+            "breaker", "compiler", "engine", "patience", "artifact", "contract",
         ],
     ),
     (
@@ -244,8 +251,8 @@ fn names_after<'a>(text: &'a str, paths: &[&str]) -> Vec<&'a str> {
 fn every_file_opens_with_its_job() {
     let folders = [
         "host/src",
-        "guest-sdk/src",
-        "guest-sdk/macros/src",
+        "guest-sdk/rust/src",
+        "guest-sdk/rust/macros/src",
         "plugins",
         "tests",
         "fuzz/src",

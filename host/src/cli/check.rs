@@ -12,15 +12,18 @@ use tokio::runtime::{Builder, Handle};
 
 use super::exit_code;
 use super::message::keyword_arguments;
+use super::toolchain;
 use crate::capability::grants::Capability;
 use crate::endpoint::place::Places;
 use crate::endpoint::{Call, Delivery, Endpoint, Endpoints};
 use crate::keyvalue::memory::MemoryBucket;
 use crate::keyvalue::{Buckets, KeyValue};
+use crate::plugin::artifact::{ArtifactError, printable};
 use crate::plugin::cache::Cache;
+use crate::plugin::compiler::Compiler;
 use crate::plugin::engine::PluginEngine;
-use crate::plugin::loader::{Inspection, PluginLoader};
-use crate::plugin::source::Source;
+use crate::plugin::loader::{Inspection, LoadError, PluginLoader};
+use crate::plugin::source::{Source, SourceError};
 use crate::protocol::failure::Failure;
 use crate::protocol::json::{self, Json};
 use crate::protocol::request::{Namespace, Request};
@@ -66,15 +69,17 @@ impl Check {
         if let Some(method) = &self.call {
             let args = keyword_arguments(&self.args)?;
             let calling = self.answer(method.clone(), args, runtime.handle());
-            return match runtime.block_on(calling) {
-                Err(error) if self.json => Ok(tell(&error)),
-                called => called,
-            };
+            return runtime.block_on(calling).or_else(|error| self.tell(&error));
         }
         let loader = loader(runtime.handle(), Buckets::default())?;
         let inspection = match runtime.block_on(loader.inspect(&self.file)) {
-            Err(error) if self.json => return Ok(tell(&error.into())),
-            inspected => inspected?,
+            Ok(inspection) => inspection,
+            // What is wrong with the file itself names it.
+            Err(error @ LoadError::Source(_)) => return self.tell(&error.into()),
+            Err(error) => {
+                let path = self.file.display();
+                return self.tell(&anyhow::anyhow!("{path}: {error:#}"));
+            }
         };
         match self.json {
             true => println!("{}", document(&inspection)),
@@ -149,12 +154,40 @@ impl Check {
                     false => {
                         let text =
                             format!("{}.{}: {}", failure.module, failure.class, failure.message);
-                        eprintln!("{}", text.escape_debug());
+                        eprintln!("{}", printable(&text));
                     }
                 }
                 Ok(ExitCode::from(exit_code::REMOTE_FAILURE))
             }
         }
+    }
+
+    /// What went wrong; with a file that does not fit, each thing in a line of its own.
+    fn tell(&self, error: &anyhow::Error) -> anyhow::Result<ExitCode> {
+        let problems = match error.downcast_ref() {
+            Some(LoadError::Source(SourceError::Artifact(ArtifactError::Misfit {
+                problems,
+                ..
+            }))) => problems.as_slice(),
+            _ => &[],
+        };
+        if self.json {
+            println!(
+                "{}",
+                json!({"error": error.to_string(), "problems": problems})
+            );
+        } else if problems.is_empty() {
+            eprintln!("endpointd: {error:#}");
+        } else {
+            eprintln!(
+                "endpointd: {} does not fit the contract",
+                self.file.display()
+            );
+            for problem in problems {
+                eprintln!("  {problem}");
+            }
+        }
+        Ok(ExitCode::from(exit_code::ERROR))
     }
 
     fn print(&self, inspection: &Inspection) {
@@ -165,9 +198,10 @@ impl Check {
         println!("  sha256    {}", artifact.sha256);
         println!("  compiled  in {} ms", inspection.compiled_in.as_millis());
         println!(
-            "  instance  made in {} µs, with {} KiB of memory",
+            "  instance  made in {} µs, with {} KiB of memory, of {} core instances",
             inspection.made_in.as_micros(),
-            inspection.memory_bytes / 1024
+            inspection.memory_bytes / 1024,
+            inspection.core_instances
         );
         println!("\nserves");
         for target in &inspection.targets {
@@ -212,13 +246,9 @@ fn loader(io: &Handle, buckets: Buckets) -> anyhow::Result<PluginLoader> {
     let setting_up =
         |error: wasmtime::Error| anyhow::anyhow!("cannot set up WebAssembly: {error:#}");
     let engine = PluginEngine::new(io.clone()).map_err(setting_up)?;
-    PluginLoader::new(engine, Cache::none(), buckets, None).map_err(setting_up)
-}
-
-/// What went wrong, as a document.
-fn tell(error: &anyhow::Error) -> ExitCode {
-    println!("{}", json!({"error": error.to_string()}));
-    ExitCode::from(exit_code::ERROR)
+    let cache = toolchain::cache_folder()
+        .map_or_else(Cache::none, |folder| Cache::open(&folder.join("compiled")));
+    PluginLoader::new(engine, cache, Compiler::ThisProgram, buckets, None).map_err(setting_up)
 }
 
 /// The lines that grant what it imports.
@@ -242,6 +272,7 @@ fn document(inspection: &Inspection) -> serde_json::Value {
         "compile_ms": u64::try_from(inspection.compiled_in.as_millis()).unwrap_or(u64::MAX),
         "instance_us": u64::try_from(inspection.made_in.as_micros()).unwrap_or(u64::MAX),
         "memory_bytes": inspection.memory_bytes,
+        "core_instances": inspection.core_instances,
         "targets": targets.collect::<Vec<_>>(),
         "imports": inspection.imports,
         "grants": grants(inspection),

@@ -4,17 +4,14 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Args;
-use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use toml::Table;
 use tracing::warn;
 
 use super::road::VIA;
-use crate::app::{App, Asked};
+use super::running;
 use crate::config::{Config, ConfigError, DEFAULT_FILE, Sources};
-use crate::plugin::patience::{PATIENT, lower_priority};
 use crate::telemetry::{log, trace};
 
 /// Serve the plugins of a folder.
@@ -59,19 +56,9 @@ impl Serve {
         for warning in warnings {
             warn!("{warning}");
         }
-        // Guests may keep every worker busy; what talks to the broker has a thread of its own.
-        let io = runtime("io", 1, || {})?;
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        let workers = runtime("worker", cores, || {})?;
-        // Guests that compute for long must not keep those of others waiting.
-        let patient = runtime("patient", cores.div_ceil(2), || lower_priority(PATIENT))?;
-        let outcome = io.block_on(serve(config, &workers, &patient));
-        // What is still running was waited for as long as was allowed.
-        workers.shutdown_background();
-        patient.shutdown_background();
-        io.shutdown_background();
-        trace::finish();
-        outcome.map(|()| ExitCode::SUCCESS)
+        let announce = |lines: &[String]| lines.iter().for_each(|line| println!("{line}"));
+        running::serve(config, mpsc::channel(1).1, announce)?;
+        Ok(ExitCode::SUCCESS)
     }
 
     fn load(&self) -> Result<(Config, Vec<String>), ConfigError> {
@@ -97,56 +84,5 @@ impl Serve {
             flags,
         };
         Config::load(sources, environment)
-    }
-}
-
-fn runtime(
-    name: &str,
-    threads: usize,
-    on_start: impl Fn() + Send + Sync + 'static,
-) -> anyhow::Result<Runtime> {
-    Builder::new_multi_thread()
-        .worker_threads(threads)
-        .thread_name(name)
-        .on_thread_start(on_start)
-        .enable_all()
-        .build()
-        .with_context(|| format!("cannot start the {name} threads"))
-}
-
-async fn serve(config: Config, workers: &Runtime, patient: &Runtime) -> anyhow::Result<()> {
-    let mut signals = Signals::listen()?;
-    let building = App::build(config, workers.handle().clone(), patient.handle().clone());
-    let app = tokio::select! {
-        built = building => built?,
-        // Nothing was accepted yet, so there is nothing to finish.
-        () = async { while signals.next().await != Asked::Stop {} } => return Ok(()),
-    };
-    let announce = |lines: &[String]| lines.iter().for_each(|line| println!("{line}"));
-    app.run(async || signals.next().await, announce).await
-}
-
-/// SIGTERM and Ctrl-C to stop, SIGHUP to load plugins anew.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn listen() -> anyhow::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate()).context("cannot listen to SIGTERM")?,
-            interrupt: signal(SignalKind::interrupt()).context("cannot listen to Ctrl-C")?,
-            hangup: signal(SignalKind::hangup()).context("cannot listen to SIGHUP")?,
-        })
-    }
-
-    async fn next(&mut self) -> Asked {
-        tokio::select! {
-            _ = self.terminate.recv() => Asked::Stop,
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.hangup.recv() => Asked::Reload,
-        }
     }
 }

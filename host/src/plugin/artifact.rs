@@ -1,7 +1,8 @@
 //! The file an operator drops in, and the component it becomes.
 //!
 //! A component is taken as it is. A core module is wrapped: with the description it carries, or,
-//! if it carries none and just exports the canonical names, with the contract's own.
+//! if it carries none and just exports the canonical names, with the contract's own. Both may also be
+//! text, in a file that ends in `.wat`.
 
 use std::fmt;
 use std::path::Path;
@@ -11,32 +12,11 @@ use sha2::{Digest, Sha256};
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
-use wasmparser::{Parser, Payload};
-use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
+use wasmparser::{Instance, Parser, Payload};
+use wit_component::ComponentEncoder;
 
-macro_rules! contract {
-    ($file:literal) => {
-        (
-            $file,
-            include_str!(concat!("../../../guest-sdk/wit/", $file)),
-        )
-    };
-}
+use super::contract::Contract;
 
-/// The contract, as guests are built against it; each file after those it uses.
-const CONTRACT: [(&str, &str); 8] = [
-    contract!("deps/wasi-clocks.wit"),
-    contract!("deps/wasi-config.wit"),
-    contract!("deps/wasi-io.wit"),
-    contract!("deps/wasi-http.wit"),
-    contract!("deps/wasi-keyvalue.wit"),
-    contract!("deps/wasi-logging.wit"),
-    contract!("deps/wasi-random.wit"),
-    contract!("endpointd.wit"),
-];
-/// The one with every import that there is.
-const WORLD: &str = "endpoint-with-http";
 /// Above this it is not a plugin but a mistake; Python's is 18 MiB.
 const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -60,6 +40,8 @@ pub enum Kind {
     DescribedModule,
     /// A core module that only exports the canonical names.
     BareModule,
+    /// The same as WebAssembly's text, `.wat`.
+    Text,
 }
 
 impl fmt::Display for Kind {
@@ -68,6 +50,7 @@ impl fmt::Display for Kind {
             Self::Component => "component",
             Self::DescribedModule => "core module with component metadata",
             Self::BareModule => "core module without metadata",
+            Self::Text => "core module as text",
         })
     }
 }
@@ -90,8 +73,10 @@ pub enum ArtifactError {
     NotWasm { path: String },
     #[error("{path} is broken: {reason}")]
     Malformed { path: String, reason: String },
-    #[error("{path} does not fit the contract: {reason}")]
-    Misfit { path: String, reason: String },
+    #[error("{path} is no WebAssembly text: {reason}")]
+    Text { path: String, reason: String },
+    #[error("{path} does not fit the contract: {}", problems.join("; "))]
+    Misfit { path: String, problems: Vec<String> },
 }
 
 impl Artifact {
@@ -123,28 +108,54 @@ impl Artifact {
                 actual: sha256,
             });
         }
-        if !bytes.starts_with(b"\0asm") {
-            return Err(ArtifactError::NotWasm { path: shown() });
-        }
         let size_bytes = bytes.len();
+        let is_text = path.extension().is_some_and(|extension| extension == "wat");
+        let bytes = match is_text {
+            true => assemble(&bytes).map_err(|reason| ArtifactError::Text {
+                path: shown(),
+                reason: printable(&reason),
+            })?,
+            false if !bytes.starts_with(b"\0asm") => {
+                return Err(ArtifactError::NotWasm { path: shown() });
+            }
+            false => bytes,
+        };
         let shape = Shape::of(&bytes).map_err(|error| ArtifactError::Malformed {
             path: shown(),
             reason: printable(&error.to_string()),
         })?;
         let component = match shape.kind {
             Kind::Component => bytes,
-            _ => wrap(bytes, &shape).map_err(|error| ArtifactError::Misfit {
+            _ => wrap(&bytes, &shape).map_err(|problems| ArtifactError::Misfit {
                 path: shown(),
-                reason: printable(&error.root_cause().to_string()),
+                problems: problems.iter().map(|one| printable(one)).collect(),
             })?,
         };
         Ok(Self {
-            kind: shape.kind,
+            kind: match shape.kind {
+                Kind::BareModule if is_text => Kind::Text,
+                kind => kind,
+            },
             sha256,
             size_bytes,
             component: component.into(),
         })
     }
+}
+
+/// The module or component that a text stands for; why it stands for none.
+fn assemble(text: &[u8]) -> Result<Vec<u8>, String> {
+    let text = std::str::from_utf8(text).map_err(|error| error.to_string())?;
+    wat::parse_str(text).map_err(|error| {
+        // After what is wrong comes where, and then a picture of it.
+        let shown = error.to_string();
+        let mut lines = shown.lines();
+        let problem = lines.next().unwrap_or_default();
+        match lines.next().and_then(|line| line.rsplit_once("<anon>:")) {
+            Some((_, place)) => format!("line {place}: {problem}"),
+            None => problem.to_owned(),
+        }
+    })
 }
 
 /// What decides how a file is made into a component.
@@ -184,15 +195,21 @@ impl Shape {
     }
 }
 
-fn wrap(mut module: Vec<u8>, shape: &Shape) -> anyhow::Result<Vec<u8>> {
-    if shape.kind == Kind::BareModule {
-        let mut resolve = Resolve::default();
-        let mut package = None;
-        for (name, text) in CONTRACT {
-            package = Some(resolve.push_str(name, text)?);
+/// What is wrong with it where it does not fit.
+fn wrap(module: &[u8], shape: &Shape) -> Result<Vec<u8>, Vec<String>> {
+    let unreadable = |error: anyhow::Error| vec![error.root_cause().to_string()];
+    let contract = Contract::read().map_err(unreadable)?;
+    encode(&contract, module.to_vec(), shape).map_err(|error| {
+        match contract.misfits_of_module(module) {
+            misfits if misfits.is_empty() => unreadable(error),
+            misfits => misfits,
         }
-        let world = resolve.select_world(package.as_slice(), Some(WORLD))?;
-        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
+    })
+}
+
+fn encode(contract: &Contract, mut module: Vec<u8>, shape: &Shape) -> anyhow::Result<Vec<u8>> {
+    if shape.kind == Kind::BareModule {
+        contract.describe(&mut module)?;
     }
     let mut encoder = ComponentEncoder::default().validate(true).module(&module)?;
     if shape.uses_wasip1 {
@@ -204,9 +221,21 @@ fn wrap(mut module: Vec<u8>, shape: &Shape) -> anyhow::Result<Vec<u8>> {
     encoder.encode()
 }
 
+/// How many core modules are instantiated for one instance of a component: a language's runtime has its
+/// own, adapters and shims beside that of the plugin.
+pub(super) fn core_instances(component: &[u8]) -> usize {
+    let payloads = Parser::new(0).parse_all(component).map_while(Result::ok);
+    let instances = payloads.filter_map(|payload| match payload {
+        Payload::InstanceSection(section) => Some(section.into_iter().flatten()),
+        _ => None,
+    });
+    let is_instantiated = |one: &Instance<'_>| matches!(one, Instance::Instantiate { .. });
+    instances.flatten().filter(is_instantiated).count()
+}
+
 /// Text that quotes what a file chose to say, so that it cannot look like something else on a terminal or
 /// in the log; cut where nobody reads on.
-pub(super) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     const MAX_LETTERS: usize = 1000;
     let mut shown = String::new();
     for letter in text.chars().take(MAX_LETTERS) {

@@ -1,13 +1,14 @@
 //! Compiled code on disk, so that what was compiled once is not compiled again.
 //!
 //! Compiled code runs as a part of the host, outside of any sandbox. So it is taken only from files that
-//! nobody else can have written, and that are as they were written: a file carries the digest of its
-//! content, and its name that of the component, the engine's version and settings, and the features of
-//! the processor.
+//! nobody else can have written, and that are as they were written: a file ends with the digest of its
+//! content, and its name has that of the component, the engine's version and settings, and the features of
+//! the processor. It is mapped, not read: a host that has loaded it takes little memory for it.
 
 use std::fs::{DirBuilder, DirEntry, File, Metadata, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -24,7 +25,8 @@ use super::artifact::{Artifact, hexadecimal};
 /// What is kept, in files and in bytes; beyond that the longest unused go.
 const KEPT_FILES: usize = 1000;
 const KEPT_BYTES: u64 = 4 * 1024 * 1024 * 1024;
-const DIGEST_BYTES: usize = 32;
+const DIGEST_BYTES: u64 = 32;
+const CHUNK_BYTES: usize = 64 * 1024;
 /// Whatever is larger is not ours: Python's is 60 MiB.
 const MAX_FILE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
@@ -73,8 +75,8 @@ impl Cache {
     /// What was compiled of the artifact before, if it can be trusted.
     pub fn load(&self, engine: &Engine, artifact: &Artifact) -> Option<Component> {
         let path = self.path(engine, artifact)?;
-        let code = match read(&path) {
-            Ok(code) => code,
+        let file = match checked(&path) {
+            Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(reason) => {
                 warn!("Compiled code in {} is not used: {reason}", path.display());
@@ -82,18 +84,21 @@ impl Cache {
                 return None;
             }
         };
+        // The very file that was checked, whatever its name stands for by now.
+        let open = format!("/proc/self/fd/{}", file.as_raw_fd());
         #[expect(
             unsafe_code,
             reason = "nobody but this user can have written the file, and its digest is right"
         )]
         // SAFETY: the bytes are what `Component::serialize` gave this user's host, which is what
-        // `deserialize` asks for; it compares version, settings and processor itself.
-        let component = unsafe { Component::deserialize(engine, &code) };
+        // `deserialize_file` asks for; it compares version, settings and processor itself. This program
+        // never writes to a file of the cache once it has its name.
+        let component = unsafe { Component::deserialize_file(engine, open) };
         match component {
             Ok(component) => {
                 // The time of its last use decides how long it is kept.
                 let now = SystemTime::now();
-                drop(File::open(&path).and_then(|file| file.set_modified(now)));
+                drop(file.set_modified(now));
                 Some(component)
             }
             Err(error) => {
@@ -106,16 +111,12 @@ impl Cache {
         }
     }
 
-    /// Keeps what was compiled of the artifact.
-    pub fn store(&self, engine: &Engine, artifact: &Artifact, component: &Component) {
+    /// Keeps the code that was compiled of the artifact.
+    pub fn store(&self, engine: &Engine, artifact: &Artifact, code: &[u8]) {
         let Some(path) = self.path(engine, artifact) else {
             return;
         };
-        let stored = component
-            .serialize()
-            .map_err(io::Error::other)
-            .and_then(|code| write(&path, &code));
-        if let Err(reason) = stored {
+        if let Err(reason) = write(&path, code) {
             warn!("Compiled code is not kept in {}: {reason}", path.display());
         }
         self.prune();
@@ -154,6 +155,16 @@ impl Cache {
     }
 }
 
+/// What a process of this program compiled just now, where it could not be kept.
+pub fn trust(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    #[expect(unsafe_code, reason = "the bytes come from this program itself")]
+    // SAFETY: they are what `Component::serialize` gave in a process of this very program, and reached
+    // this one through a pipe that nobody else has.
+    unsafe {
+        Component::deserialize(engine, code)
+    }
+}
+
 /// Whether only this user can have written it.
 fn trusted(metadata: &Metadata) -> io::Result<()> {
     if metadata.uid() != geteuid().as_raw() {
@@ -182,8 +193,8 @@ fn cannot_be_replaced(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The content of a file that can be trusted.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+/// A file that can be trusted.
+fn checked(path: &Path) -> io::Result<File> {
     if std::fs::symlink_metadata(path)?.is_symlink() {
         return Err(io::Error::other("it is a symbolic link"));
     }
@@ -191,25 +202,36 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     // Of the open file: what the name stands for may change.
     let metadata = file.metadata()?;
     trusted(&metadata)?;
-    if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
+    let code_bytes = metadata.len().checked_sub(DIGEST_BYTES);
+    let (true, Some(code_bytes)) = (
+        metadata.is_file() && metadata.len() <= MAX_FILE_BYTES,
+        code_bytes,
+    ) else {
         return Err(io::Error::other("it is no file of this cache"));
+    };
+    let mut hasher = hasher(path);
+    let mut reader = BufReader::with_capacity(CHUNK_BYTES, (&mut file).take(code_bytes));
+    loop {
+        let chunk = reader.fill_buf()?;
+        if chunk.is_empty() {
+            break;
+        }
+        hasher.update(chunk);
+        let bytes = chunk.len();
+        reader.consume(bytes);
     }
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    let code = bytes.split_off(DIGEST_BYTES.min(bytes.len()));
-    if bytes != digest(path, &code) {
+    let mut written = Vec::new();
+    file.read_to_end(&mut written)?;
+    if written != hasher.finalize().to_vec() {
         return Err(io::Error::other("it is not as it was written"));
     }
-    Ok(code)
+    Ok(file)
 }
 
-/// Of the content, and of the name: what was compiled of one component is not that of another.
-fn digest(path: &Path, code: &[u8]) -> Vec<u8> {
+/// Of the name first: what was compiled of one component is not that of another.
+fn hasher(path: &Path) -> Sha256 {
     let name = path.file_name().unwrap_or_default();
-    let both = Sha256::new()
-        .chain_update(name.as_encoded_bytes())
-        .chain_update(code);
-    both.finalize().to_vec()
+    Sha256::new().chain_update(name.as_encoded_bytes())
 }
 
 /// Writes the whole file or none.
@@ -223,8 +245,8 @@ fn write(path: &Path, code: &[u8]) -> io::Result<()> {
         .mode(0o600)
         .open(&partial)?;
     let written = file
-        .write_all(&digest(path, code))
-        .and_then(|()| file.write_all(code))
+        .write_all(code)
+        .and_then(|()| file.write_all(&hasher(path).chain_update(code).finalize()))
         .and_then(|()| std::fs::rename(&partial, path));
     if written.is_err() {
         drop(std::fs::remove_file(&partial));

@@ -69,11 +69,8 @@ impl PluginEngine {
             .max_tables_per_component(TABLES_PER_COMPONENT)
             .table_elements(MAX_TABLE_ELEMENTS);
         let mut config = Config::new();
-        config
-            .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
-            .epoch_interruption(true)
-            .max_wasm_stack(STACK_BYTES)
-            .async_stack_size(STACK_BYTES + HOST_STACK_BYTES);
+        configure(&mut config);
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         let engine = Engine::new(&config)?;
         let ticker = Ticker::start(engine.clone())?;
         Ok(Self {
@@ -125,6 +122,14 @@ impl PluginEngine {
         let compiling = || Component::new(&self.engine, component);
         self.compilers.install(compiling)
     }
+}
+
+/// What compiled code depends on.
+pub fn configure(config: &mut Config) {
+    config
+        .epoch_interruption(true)
+        .max_wasm_stack(STACK_BYTES)
+        .async_stack_size(STACK_BYTES + HOST_STACK_BYTES);
 }
 
 fn rooms_by_depth() -> Vec<Arc<Semaphore>> {

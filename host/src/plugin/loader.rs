@@ -8,9 +8,11 @@ use tokio::task::spawn_blocking;
 use tracing::{debug, info, warn};
 use wasmtime::component::{Component, Linker};
 
-use super::artifact::{Artifact, ArtifactError, printable};
+use super::artifact::{Artifact, ArtifactError, core_instances, printable};
 use super::breaker::Breaker;
-use super::cache::Cache;
+use super::cache::{self, Cache};
+use super::compiler::{self, Compiler};
+use super::contract::{self, Contract};
 use super::engine::{INSTANCES_OF_ONE_PLUGIN_PER_DEPTH, PluginEngine};
 use super::idle::Idle;
 use super::instance::{GuestError, Instance, Prepared};
@@ -42,6 +44,7 @@ pub struct PluginLoader {
     engine: Arc<PluginEngine>,
     linker: Linker<HostState>,
     cache: Cache,
+    compiler: Compiler,
     buckets: Buckets,
     outbound: Option<Arc<dyn Outbound>>,
     host_started: SystemTime,
@@ -78,6 +81,7 @@ impl PluginLoader {
     pub fn new(
         engine: PluginEngine,
         cache: Cache,
+        compiler: Compiler,
         buckets: Buckets,
         outbound: Option<Arc<dyn Outbound>>,
     ) -> wasmtime::Result<Self> {
@@ -87,6 +91,7 @@ impl PluginLoader {
             engine: Arc::new(engine),
             linker,
             cache,
+            compiler,
             buckets,
             outbound,
             host_started: SystemTime::now(),
@@ -103,8 +108,8 @@ impl PluginLoader {
             artifact,
             generation,
         } = source;
-        let component = self.compile(&artifact).await?;
-        let imports = Imports::of(&component, self.engine.engine());
+        let component = self.compile(&artifact, false).await?;
+        let imports = self.imports(&component)?;
         let denied = manifest.grants.check(&imports)?;
         if !denied.is_empty() {
             let names: Vec<_> = denied.iter().map(|denied| &*denied.import).collect();
@@ -119,7 +124,7 @@ impl PluginLoader {
             }
         }
         let (granted, settings) = self.resolve(&manifest, &folder).await?;
-        let pre = self.link(&component)?;
+        let pre = self.link(&component, &artifact)?;
         let limits = manifest.limits;
         // There is no request that anything could be sent for.
         let asked = Granted {
@@ -168,16 +173,16 @@ impl PluginLoader {
     pub async fn inspect(&self, file: &Path) -> Result<Inspection, LoadError> {
         let artifact = Artifact::read(file, None)?;
         let started = Instant::now();
-        let component = self.compile(&artifact).await?;
+        let component = self.compile(&artifact, true).await?;
         let compiled_in = started.elapsed();
-        let imports = Imports::of(&component, self.engine.engine());
+        let imports = self.imports(&component)?;
         let mut needs = Vec::new();
         for (_, capability) in imports.needs()? {
             if !needs.contains(&capability) {
                 needs.push(capability);
             }
         }
-        let pre = self.link(&component)?;
+        let pre = self.link(&component, &artifact)?;
         // What tells the time or takes numbers to say what it serves does so here too.
         let granted = Granted {
             clocks: true,
@@ -201,9 +206,10 @@ impl PluginLoader {
             targets,
             made_in: times[times.len() / 2],
             memory_bytes,
-            artifact,
             has_runtime: imports.has_runtime(),
             imports: imports.names().map(str::to_owned).collect(),
+            core_instances: core_instances(&artifact.component),
+            artifact,
             needs,
             compiled_in,
         })
@@ -232,28 +238,56 @@ impl PluginLoader {
         resolving.await.unwrap_or_else(panicked)
     }
 
-    /// In a thread of its own: it may take seconds, if it was not compiled before.
-    async fn compile(&self, artifact: &Artifact) -> Result<Component, LoadError> {
+    /// In a thread of its own: it may take seconds, if it was not compiled before, or is to be `anew`.
+    async fn compile(&self, artifact: &Artifact, anew: bool) -> Result<Component, LoadError> {
         let (engine, cache) = (Arc::clone(&self.engine), self.cache.clone());
+        let compiler = self.compiler;
         let artifact = artifact.clone();
         let compiling = spawn_blocking(move || {
-            if let Some(component) = cache.load(engine.engine(), &artifact) {
+            let kept = || cache.load(engine.engine(), &artifact);
+            if !anew && let Some(component) = kept() {
                 debug!("Took the compiled code from the cache");
                 return Ok(component);
             }
             debug!("Compiling");
-            let component = engine.compile(&artifact.component)?;
-            cache.store(engine.engine(), &artifact, &component);
-            Ok(component)
+            if !compiler.is_apart(&artifact.component) {
+                let component = engine.compile(&artifact.component)?;
+                cache.store(engine.engine(), &artifact, &component.serialize()?);
+                return Ok(component);
+            }
+            let code = compiler::compile_apart(&artifact.component)?;
+            cache.store(engine.engine(), &artifact, &code);
+            kept().map_or_else(|| cache::trust(engine.engine(), &code), Ok)
         });
         let compiled = compiling.await.map_err(wasmtime::Error::from).flatten();
         compiled.map_err(|error| LoadError::Compile(printable(&format!("{error:#}"))))
     }
 
-    fn link(&self, component: &Component) -> Result<EndpointPre<HostState>, LoadError> {
-        let misfit = |error: wasmtime::Error| LoadError::Misfit(printable(&format!("{error:#}")));
-        let pre = self.linker.instantiate_pre(component).map_err(misfit)?;
-        EndpointPre::new(pre).map_err(misfit)
+    /// What the component imports, of this version of the contract.
+    fn imports(&self, component: &Component) -> Result<Imports, LoadError> {
+        let imports = Imports::of(component, self.engine.engine());
+        match contract::other_version(imports.names()) {
+            Some(problem) => Err(LoadError::Misfit(problem)),
+            None => Ok(imports),
+        }
+    }
+
+    fn link(
+        &self,
+        component: &Component,
+        artifact: &Artifact,
+    ) -> Result<EndpointPre<HostState>, LoadError> {
+        let linked = self
+            .linker
+            .instantiate_pre(component)
+            .and_then(EndpointPre::new);
+        linked.map_err(|error| {
+            let contract = Contract::read().ok();
+            let known =
+                contract.and_then(|contract| contract.misfit_of_component(&artifact.component));
+            let problem = known.unwrap_or_else(|| format!("{error:#}"));
+            LoadError::Misfit(printable(&problem))
+        })
     }
 
     /// In an instance that is made for this.
@@ -323,4 +357,6 @@ pub struct Inspection {
     pub made_in: Duration,
     /// What the linear memories of a new instance have together.
     pub memory_bytes: usize,
+    /// Core instances that one instance consists of.
+    pub core_instances: usize,
 }

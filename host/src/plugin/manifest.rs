@@ -18,7 +18,7 @@ const MAX_TOPIC_BYTES: usize = 100;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// The Wasm file, relative to the plugin's folder.
+    /// The Wasm file, `.wasm` or as text `.wat`, relative to the plugin's folder.
     pub component: PathBuf,
     /// A pin: the file is loaded only if this is its SHA-256, in hexadecimal.
     pub sha256: Option<String>,
@@ -45,6 +45,16 @@ pub struct Manifest {
     /// `{ file = "PATH" }` or `{ env = "VARIABLE" }`.
     #[serde(default)]
     pub secrets: BTreeMap<String, SecretSource>,
+    /// How `endpointd dev` makes the Wasm file. A host that serves does not look at it.
+    pub build: Option<Build>,
+}
+
+/// The `[build]` table.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Build {
+    /// One command that makes the Wasm file: run with `sh -c` in the plugin's folder.
+    pub command: String,
 }
 
 /// Which of the methods that a plugin lists may be called (rpc/dispatcher.py:
@@ -130,6 +140,7 @@ impl Manifest {
             },
             config: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            build: None,
         }
     }
 

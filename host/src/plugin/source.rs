@@ -89,6 +89,11 @@ impl Source {
     }
 }
 
+/// What `folder`'s plugin.toml says.
+pub fn manifest_of(folder: &Path) -> Result<Manifest, SourceError> {
+    Ok(read_manifest(folder.join("plugin.toml"))?.0)
+}
+
 /// Where the Wasm file is that `folder`'s plugin.toml names; `None` if it names none.
 pub fn component_of(folder: &Path) -> Option<PathBuf> {
     let (manifest, _) = read_manifest(folder.join("plugin.toml")).ok()?;

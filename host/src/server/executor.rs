@@ -137,9 +137,16 @@ impl Executor {
                 return debug!("Dropped a call whose caller has given up");
             }
             let place = &job.admission.place;
+            let started = Instant::now();
             let outcome = self.answer(&job.endpoints, &request, deadline, place).await;
-            if let Err(failure) = &outcome {
-                debug!("Answered with {:?}.{:?}", failure.module, failure.class);
+            let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
+            let method = request.method.as_deref().unwrap_or_default();
+            match &outcome {
+                Ok(_) => debug!("Answered {method:?} in {duration_ms:.1} ms"),
+                Err(failure) => {
+                    let (module, class) = (&failure.module, &failure.class);
+                    debug!("Answered {method:?} with {module:?}.{class:?} in {duration_ms:.1} ms");
+                }
             }
             if given_up() {
                 return debug!("Dropped a reply whose caller has given up");

@@ -4,8 +4,13 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 /// The `log` and `log_format` keys of endpointd.toml.
 #[derive(Clone, Debug, Deserialize)]
@@ -40,6 +45,67 @@ pub enum LogFormat {
      as \"info,endpointd::plugin=debug\""
 )]
 pub struct LogError(String);
+
+/// What an author sees at work: each call, and what the plugin logs, without the circumstances.
+const FOR_AUTHORS: &str = "info,endpointd::server::executor=debug,lapin=off,wasmtime_wasi_http=off";
+
+/// Writes the log to standard error, for whoever is at work on a plugin and looks at it.
+pub fn init_for_author() {
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(FOR_AUTHORS))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .event_format(MessageAlone);
+    // Already initialised is the only error, and then there is nothing left to do.
+    let _ = builder.try_init();
+}
+
+/// A line with the level and the message. The spans around it say what an author knows.
+struct MessageAlone;
+
+impl<S, N> FormatEvent<S, N> for MessageAlone
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> std::fmt::Result {
+        let color = match (*event.metadata().level(), writer.has_ansi_escapes()) {
+            (_, false) => None,
+            (Level::ERROR, _) => Some(31),
+            (Level::WARN, _) => Some(33),
+            (Level::INFO, _) => Some(32),
+            (_, _) => Some(2),
+        };
+        match color {
+            Some(color) => write!(
+                writer,
+                "\x1b[{color}m{:>5}\x1b[0m ",
+                event.metadata().level()
+            )?,
+            None => write!(writer, "{:>5} ", event.metadata().level())?,
+        }
+        let mut message = Message(Ok(()), &mut writer);
+        event.record(&mut message);
+        message.0?;
+        writeln!(writer)
+    }
+}
+
+/// Writes the message of an event, and none of its other fields.
+struct Message<'a, 'b>(std::fmt::Result, &'a mut Writer<'b>);
+
+impl Visit for Message<'_, '_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = write!(self.1, "{value:?}");
+        }
+    }
+}
 
 /// Writes the log to standard error, which leaves standard output to what was asked for.
 ///

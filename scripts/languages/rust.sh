@@ -2,13 +2,14 @@
 # Makes sure that Rust can build for wasm32-unknown-unknown. Does nothing where it can.
 #
 # First choice: rustup's own download. Where that cannot be reached: Debian's rustc-web, whose
-# source makes the standard library once, into the cache, for all guests.
+# source makes the standard library once, into the cache, for all guests; then the cargo to build
+# with is toolchains/rust/bin/cargo there.
 # WASM_TARGET_FROM=debian goes the second way at once.
-. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../common.sh"
 
 target=wasm32-unknown-unknown
 sysroot="$cache/wasm-sysroot"
-environment="$cache/guest-env"
+bin="$cache/toolchains/rust/bin"
 
 has_target() {
     ls "$(rustc --print target-libdir --target $target 2>/dev/null)"/libstd-*.rlib >/dev/null 2>&1
@@ -57,18 +58,37 @@ TOML
         rm -rf "$work"
         echo "$version" >"$made_by"
     fi
-    cat >"$environment" <<ENV
-export RUSTC=/usr/bin/rustc
+    rm -rf "$bin"
+    mkdir -p "$bin"
+    cat >"$bin/rustc" <<RUSTC
+#!/bin/sh
+# Debian's compiler, with the standard library for guests that was made of its source.
+case " \$* " in
+    *" $target "*) exec /usr/bin/rustc --sysroot="$sysroot" "\$@" ;;
+    *) exec /usr/bin/rustc "\$@" ;;
+esac
+RUSTC
+    cat >"$bin/cargo" <<CARGO
+#!/bin/sh
+export RUSTC="$bin/rustc"
 export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-22
-export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="--sysroot=$sysroot"
-ENV
+exec "$(command -v cargo)" "\$@"
+CARGO
+    chmod +x "$bin/rustc" "$bin/cargo"
     say "Guests are built with $version"
 }
 
+is_made() {
+    [ -x "$bin/cargo" ] && [ -x /usr/bin/rustc ] &&
+        [ "$(cat "$sysroot/made-by" 2>/dev/null)" = "$(/usr/bin/rustc --version)" ]
+}
+
 if [ "${WASM_TARGET_FROM:-}" = debian ]; then
-    from_debian
+    is_made || from_debian
+elif is_made && ! has_target; then
+    :
 elif has_target || { from_rustup && has_target; }; then
-    rm -f "$environment"
+    rm -rf "$cache/toolchains/rust"
 else
     say "rustup cannot add $target here; taking Debian's packages instead"
     from_debian

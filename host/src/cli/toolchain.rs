@@ -1,0 +1,160 @@
+//! What authors build with: the languages, and where the compiler of each is.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use clap::ValueEnum;
+
+/// A language that plugins can be written in from a template.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Language {
+    #[value(name = "rust")]
+    Rust,
+    #[value(name = "python")]
+    Python,
+    #[value(name = "zig")]
+    Zig,
+}
+
+impl fmt::Display for Language {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rust => "Rust",
+            Self::Python => "Python",
+            Self::Zig => "Zig",
+        })
+    }
+}
+
+impl Language {
+    /// As it is asked for.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::Python => "python",
+            Self::Zig => "zig",
+        }
+    }
+
+    /// What the project in `folder` is written in, by the files that only this language has.
+    pub fn of_project(folder: &Path) -> Option<Self> {
+        let has = |name: &str| folder.join(name).exists();
+        let has_extension = |wanted: &str| {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            let mut paths = entries.map(|entry| entry.path());
+            paths.any(|path| {
+                path.extension()
+                    .is_some_and(|extension| extension == wanted)
+            })
+        };
+        Some(match () {
+            () if has("Cargo.toml") => Self::Rust,
+            () if has("build.zig") || has_extension("zig") => Self::Zig,
+            () if has("requirements.txt") || has_extension("py") => Self::Python,
+            () => return None,
+        })
+    }
+
+    /// A shell command that succeeds where all is there that a build needs.
+    fn probe(self) -> &'static str {
+        match self {
+            Self::Rust => {
+                "cargo --version && ls \"$(rustc --print target-libdir --target wasm32-unknown-unknown)\"/libstd-*"
+            }
+            Self::Python => "python3 -c 'import componentize_py'",
+            Self::Zig => "zig version",
+        }
+    }
+
+    /// What is missing where the probe fails, and how to get it.
+    fn remedy(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Rust => (
+                "Rust with the target wasm32-unknown-unknown",
+                "https://rustup.rs, then: rustup target add wasm32-unknown-unknown",
+            ),
+            Self::Python => (
+                "the Python package componentize-py",
+                "python3 -m pip install componentize-py==0.25.1",
+            ),
+            Self::Zig => (
+                "Zig 0.17",
+                "python3 -m pip install ziglang, or https://ziglang.org/download",
+            ),
+        }
+    }
+}
+
+/// A language's compiler, as it was found.
+#[derive(Debug)]
+pub struct Toolchain {
+    /// To be put before the PATH; empty if all is on it.
+    bin: Option<PathBuf>,
+}
+
+/// A compiler that is not there.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{what} is missing.\n  Get it with: {get}\n  or, in a checkout of endpointd: make setup-{language}"
+)]
+pub struct Missing {
+    what: &'static str,
+    get: &'static str,
+    language: &'static str,
+}
+
+impl Toolchain {
+    /// Looks on the PATH, then where `make setup-LANGUAGE` puts compilers.
+    pub fn find(language: Language) -> Result<Self, Missing> {
+        let installed =
+            cache_folder().map(|cache| cache.join("toolchains").join(language.name()).join("bin"));
+        let installed = installed.filter(|bin| bin.is_dir());
+        let found = [None, installed].into_iter().map(|bin| Self { bin });
+        let mut working = found.filter(|toolchain| {
+            let mut probe = toolchain.command(language.probe());
+            let status = probe
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
+            status.is_ok_and(|status| status.success())
+        });
+        let (what, get) = language.remedy();
+        let language = language.name();
+        working.next().ok_or(Missing {
+            what,
+            get,
+            language,
+        })
+    }
+
+    /// Whatever is on the PATH.
+    pub fn of_path() -> Self {
+        Self { bin: None }
+    }
+
+    /// A shell command that finds the compiler.
+    pub fn command(&self, line: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(line);
+        if let Some(bin) = &self.bin {
+            let mut path = OsString::from(bin);
+            if let Some(rest) = std::env::var_os("PATH") {
+                path.push(":");
+                path.push(rest);
+            }
+            command.env("PATH", path);
+        }
+        command
+    }
+}
+
+/// Where things are kept that can be made again: `$XDG_CACHE_HOME/endpointd`, or `~/.cache/endpointd`.
+pub fn cache_folder() -> Option<PathBuf> {
+    let given = std::env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty());
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
+    let folder = given.map(PathBuf::from).or_else(home)?;
+    Some(folder.join("endpointd"))
+}

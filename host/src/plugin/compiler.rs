@@ -1,0 +1,88 @@
+//! Compiles components: small ones here, large ones in a process of their own, with a bound on its memory.
+//!
+//! To compile a component of Python takes some 400 MiB for seconds. A process gives them back when it ends,
+//! and one that asks for more than there should be fails alone.
+
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+use wasmtime::component::Component;
+use wasmtime::{Config, Engine};
+
+use super::engine::configure;
+use super::patience::{COMPILING, lower_priority};
+
+/// The command of this program that compiles; for this program alone.
+pub const COMMAND: &str = "compile-component";
+/// A component with fewer bytes is compiled sooner than a process is started for it.
+const SMALL_BYTES: usize = 512 * 1024;
+/// What compiling may take of memory; the largest language runtimes need a fifth of it.
+const MEMORY_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// Whether large components are compiled elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub enum Compiler {
+    /// All here, for programs that have no command of the kind.
+    Here,
+    /// Large ones by `endpointd compile-component`, which is this program.
+    ThisProgram,
+}
+
+impl Compiler {
+    /// Whether a component goes to a process of its own.
+    pub fn is_apart(self, component: &[u8]) -> bool {
+        matches!(self, Self::ThisProgram) && component.len() >= SMALL_BYTES
+    }
+}
+
+/// The component's code, compiled by a process of its own. Takes seconds.
+pub fn compile_apart(component: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    let mut child = Command::new("/proc/self/exe")
+        .arg(COMMAND)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    // It reads all before it writes, so neither waits for the other.
+    let fed = feed(&mut child, component);
+    let output = child.wait_with_output()?;
+    if output.status.success() {
+        fed?;
+        return Ok(output.stdout);
+    }
+    let told = String::from_utf8_lossy(&output.stderr);
+    Err(match output.status.code() {
+        Some(1) => wasmtime::Error::msg(told.trim().to_owned()),
+        _ => wasmtime::format_err!(
+            "the process that compiles ended with {}; it may have at most {} MiB of memory",
+            output.status,
+            MEMORY_BYTES / 1024 / 1024
+        ),
+    })
+}
+
+fn feed(child: &mut Child, component: &[u8]) -> std::io::Result<()> {
+    match child.stdin.take() {
+        Some(mut input) => input.write_all(component),
+        None => Ok(()),
+    }
+}
+
+/// What the command does: compiles what it reads, and writes the code.
+pub fn run(mut input: impl Read, mut output: impl Write) -> wasmtime::Result<()> {
+    lower_priority(COMPILING);
+    let most = Rlimit {
+        current: Some(MEMORY_BYTES),
+        maximum: Some(MEMORY_BYTES),
+    };
+    setrlimit(Resource::Data, most)?;
+    let mut component = Vec::new();
+    input.read_to_end(&mut component)?;
+    // It runs nothing, so it needs no room for instances; to the code that makes no difference.
+    let mut config = Config::new();
+    configure(&mut config);
+    let code = Component::new(&Engine::new(&config)?, &component)?.serialize()?;
+    output.write_all(&code)?;
+    Ok(output.flush()?)
+}
