@@ -202,13 +202,11 @@ fn checked(path: &Path) -> io::Result<File> {
     // Of the open file: what the name stands for may change.
     let metadata = file.metadata()?;
     trusted(&metadata)?;
-    let code_bytes = metadata.len().checked_sub(DIGEST_BYTES);
-    let (true, Some(code_bytes)) = (
-        metadata.is_file() && metadata.len() <= MAX_FILE_BYTES,
-        code_bytes,
-    ) else {
+    if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
         return Err(io::Error::other("it is no file of this cache"));
-    };
+    }
+    // One that is too short for a digest has the wrong one.
+    let code_bytes = metadata.len().saturating_sub(DIGEST_BYTES);
     let mut hasher = hasher(path);
     let mut reader = BufReader::with_capacity(CHUNK_BYTES, (&mut file).take(code_bytes));
     loop {
