@@ -206,6 +206,64 @@ fn check_tells_what_a_file_serves_and_wants() {
 }
 
 #[test]
+fn check_says_what_does_not_fit_and_what_it_should_be() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("it.wat");
+    let check = |text: &str, expected: &[&str]| {
+        std::fs::write(&path, text).expect("a file");
+        let output = endpointd(&["check", &path.display().to_string()]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let told = String::from_utf8(output.stderr).expect("text");
+        for problem in expected {
+            assert!(told.contains(problem), "no `{problem}` in: {told}");
+        }
+    };
+    let module = r#"(module
+        (import "endpointd:rpc/call-info@0.1.0" "idd" (func (param i32)))
+        (import "wasi:logging/logging@0.1.0-draft" "log" (func (param i32)))
+        (import "env" "abort" (func))
+        (memory (export "memory") 1)
+        (func (export "dispatch") (param i32) (result i32) unreachable))"#;
+    check(
+        module,
+        &[
+            "it.wat does not fit the contract\n",
+            "it imports `idd` from `endpointd:rpc/call-info@0.1.0`, which has no such function: it has id, ",
+            "it imports `log` from `wasi:logging/logging@0.1.0-draft` as (func (param i32)), which is \
+             (func (param i32 i32 i32 i32 i32))\n",
+            "it imports `abort` from `env`, which is no interface of the contract",
+            "it does not export the function `targets`, (func (result i32))\n",
+            "its `dispatch` is (func (param i32) (result i32)), and should be (func (param i32 i32 ",
+            "it does not export the function `cabi_realloc`, (func (param i32 i32 i32 i32) (result i32))\n",
+        ],
+    );
+    let other =
+        "it was built for the contract endpointd:rpc@0.2.0, and this host has endpointd:rpc@0.1.0";
+    check(
+        "(module (import \"endpointd:rpc/call-info@0.2.0\" \"id\" (func (param i32))))",
+        &[other],
+    );
+    check(
+        "(component (import \"endpointd:rpc/types@0.2.0\" (instance)))",
+        &[other],
+    );
+    let component = r#"(component
+        (core module $m (func (export "d")))
+        (core instance $i (instantiate $m))
+        (func $d (canon lift (core func $i "d")))
+        (export "dispatch" (func $d)))"#;
+    let exports = "it does not export the function `targets` at the level of its world, `targets: func() -> \
+                   list<target>`; it exports dispatch";
+    check(component, &[exports]);
+    let renamed = component.replace("\"dispatch\"", "\"targets\"");
+    check(
+        &renamed,
+        &["its `targets` is not what the contract has, `targets: func() -> list<target>`: "],
+    );
+    check("(module", &["it.wat is no WebAssembly text: line 1:8: "]);
+}
+
+#[test]
 fn the_call_gateway_takes_json_only() {
     let host = Setup::new("memory://").probe("probe").start();
     let agent: ureq::Agent = ureq::Agent::config_builder()
