@@ -45,6 +45,7 @@ docs: ## Write docs/configuration.md from the types
 
 lint: ## Check formatting and lints
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path examples/rust/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 	$(CARGO) clippy --package endpointd --no-default-features -- --deny warnings
 

@@ -27,7 +27,6 @@ use crate::keyvalue::memory::MemoryBucket;
 use crate::keyvalue::redis::RedisBucket;
 use crate::keyvalue::{Backend, Buckets, KeyValue};
 use crate::plugin::cache::Cache;
-use crate::plugin::compiler::Compiler;
 use crate::plugin::engine::PluginEngine;
 use crate::plugin::loader::PluginLoader;
 use crate::protocol::target::ServerTarget;
@@ -84,14 +83,8 @@ impl App {
             .map_err(|error| anyhow::anyhow!("cannot set up WebAssembly: {error:#}"))?;
         let buckets = open_buckets(&config)?;
         let cache = Cache::open(&config.data_dir.join(COMPILED_FOLDER));
-        let loader = PluginLoader::new(
-            engine,
-            cache,
-            Compiler::ThisProgram,
-            buckets,
-            Some(local.clone()),
-        )
-        .map_err(|error| anyhow::anyhow!("cannot set up the plugins' imports: {error:#}"))?;
+        let loader = PluginLoader::new(engine, cache, buckets, Some(local.clone()))
+            .map_err(|error| anyhow::anyhow!("cannot set up the plugins' imports: {error:#}"))?;
         let catalog = load(&config.plugin_dir, loader, &workers).await?;
         let admin = bind_admin(&config).await?;
         Ok(Self {

@@ -64,7 +64,10 @@ impl Inventory {
             (item, before.map(|before| before.quantity))
         })?;
         stock.increment(PUTS, 1)?;
-        log::info(format!("{name}: {quantity}, by request {}", call_info::id()));
+        log::info(format!(
+            "{name}: {quantity}, by request {}",
+            call_info::id()
+        ));
         Ok(Put {
             order: order(&name, quantity)?,
             previous,
@@ -132,7 +135,10 @@ fn names(stock: &Bucket) -> Result<Vec<String>> {
 /// Orders what is missing, where the operator said how much there should be.
 fn order(name: &str, quantity: i64) -> Result<Option<String>> {
     let enough = config::get("reorder_below").and_then(|text| text.parse::<i64>().ok());
-    let Some(missing) = enough.map(|enough| enough - quantity).filter(|missing| *missing > 0) else {
+    let Some(missing) = enough
+        .map(|enough| enough - quantity)
+        .filter(|missing| *missing > 0)
+    else {
         return Ok(None);
     };
     let suppliers = Target::topic("suppliers").version("1.0");
@@ -169,6 +175,9 @@ mod tests {
         let put = put(3).expect("an item");
         let order = r#"order {"name":"nut","quantity":2}"#;
         assert_eq!((put.previous, put.order.as_deref()), (Some(5), Some(order)));
-        assert_eq!(Inventory.get("bolt".to_owned()), Err(item_not_found("bolt")));
+        assert_eq!(
+            Inventory.get("bolt".to_owned()),
+            Err(item_not_found("bolt"))
+        );
     }
 }

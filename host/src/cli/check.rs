@@ -1,5 +1,6 @@
 //! `endpointd check`: what a Wasm file is, serves and wants, and what it answers, without any server.
 
+use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,7 +21,6 @@ use crate::keyvalue::memory::MemoryBucket;
 use crate::keyvalue::{Buckets, KeyValue};
 use crate::plugin::artifact::{ArtifactError, printable};
 use crate::plugin::cache::Cache;
-use crate::plugin::compiler::Compiler;
 use crate::plugin::engine::PluginEngine;
 use crate::plugin::loader::{Inspection, LoadError, PluginLoader};
 use crate::plugin::source::{Source, SourceError};
@@ -81,11 +81,16 @@ impl Check {
                 return self.tell(&anyhow::anyhow!("{path}: {error:#}"));
             }
         };
-        match self.json {
-            true => println!("{}", document(&inspection)),
-            false => self.print(&inspection),
+        let mut out = io::stdout().lock();
+        let printed = match self.json {
+            true => writeln!(out, "{}", document(&inspection)),
+            false => self.print(&inspection, out),
+        };
+        match printed {
+            // Whoever reads it has enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+            printed => Ok(printed.map(|()| ExitCode::SUCCESS)?),
         }
-        Ok(ExitCode::SUCCESS)
     }
 
     /// Has the plugin answer one call, and prints what it answers.
@@ -190,55 +195,66 @@ impl Check {
         Ok(ExitCode::from(exit_code::ERROR))
     }
 
-    fn print(&self, inspection: &Inspection) {
+    fn print(&self, inspection: &Inspection, mut out: impl Write) -> io::Result<()> {
         let artifact = &inspection.artifact;
-        println!("{}", self.file.display());
-        println!("  kind      {}", artifact.kind);
-        println!("  size      {} bytes", artifact.size_bytes);
-        println!("  sha256    {}", artifact.sha256);
-        println!("  compiled  in {} ms", inspection.compiled_in.as_millis());
-        println!(
+        writeln!(out, "{}", self.file.display())?;
+        writeln!(out, "  kind      {}", artifact.kind)?;
+        writeln!(out, "  size      {} bytes", artifact.size_bytes)?;
+        writeln!(out, "  sha256    {}", artifact.sha256)?;
+        writeln!(
+            out,
+            "  compiled  in {} ms",
+            inspection.compiled_in.as_millis()
+        )?;
+        writeln!(
+            out,
             "  instance  made in {} µs, with {} KiB of memory, of {} core instances",
             inspection.made_in.as_micros(),
             inspection.memory_bytes / 1024,
             inspection.core_instances
-        );
-        println!("\nserves");
+        )?;
+        writeln!(out, "\nserves")?;
         for target in &inspection.targets {
             let namespace = target.namespace.as_deref().unwrap_or("(null namespace)");
-            println!("  {namespace} {}", target.version);
+            writeln!(out, "  {namespace} {}", target.version)?;
             for method in &target.methods {
-                println!("    {method}");
+                writeln!(out, "    {method}")?;
             }
         }
-        println!("\nimports");
+        writeln!(out, "\nimports")?;
         for import in &inspection.imports {
-            println!("  {import}");
+            writeln!(out, "  {import}")?;
         }
         let grants = grants(inspection);
         if grants.is_empty() {
-            println!("\nneeds no grant: it loads as it is");
+            writeln!(out, "\nneeds no grant: it loads as it is")?;
         } else {
             match inspection.has_runtime {
-                true => println!(
+                true => writeln!(
+                    out,
                     "\nloads as it is, but a language's runtime is inside, which imports more than it \
                      uses:\nwhat is not granted in plugin.toml is denied when it is called\n  [grants]"
-                ),
-                false => println!("\nto be granted in plugin.toml\n  [grants]"),
+                )?,
+                false => writeln!(out, "\nto be granted in plugin.toml\n  [grants]")?,
             }
             for line in grants {
-                println!("  {line}");
+                writeln!(out, "  {line}")?;
             }
         }
         if inspection.made_in > WORTH_KEEPING {
-            println!(
+            writeln!(
+                out,
                 "\nan instance takes long to make: keep it for further calls, unless nothing of one call \
                  may reach the next\n  [lifecycle]\n  instances = \"reuse\""
-            );
+            )?;
         }
         if inspection.needs.contains(&Capability::Sockets) {
-            println!("\nalways denied when called: wasi:sockets, which nothing grants");
+            writeln!(
+                out,
+                "\nalways denied when called: wasi:sockets, which nothing grants"
+            )?;
         }
+        Ok(())
     }
 }
 
@@ -248,7 +264,7 @@ fn loader(io: &Handle, buckets: Buckets) -> anyhow::Result<PluginLoader> {
     let engine = PluginEngine::new(io.clone()).map_err(setting_up)?;
     let cache = toolchain::cache_folder()
         .map_or_else(Cache::none, |folder| Cache::open(&folder.join("compiled")));
-    PluginLoader::new(engine, cache, Compiler::ThisProgram, buckets, None).map_err(setting_up)
+    PluginLoader::new(engine, cache, buckets, None).map_err(setting_up)
 }
 
 /// The lines that grant what it imports.

@@ -49,7 +49,6 @@ impl Dev {
         // Said now and not after the first build.
         TcpListener::bind(listen)
             .with_context(|| format!("{listen} cannot be had: choose another with --listen"))?;
-        let place = Place::make(&project, beside.as_deref(), listen)?;
         log::init_for_author();
         let mut saves = Saves::of(&project.folder, &project.component);
         while !project.build() {
@@ -58,6 +57,8 @@ impl Dev {
             saves.wait();
         }
         saves.ignore_new();
+        // Not before: what ends a build ends this process as well, and would leave it behind.
+        let place = Place::make(&project, beside.as_deref(), listen)?;
         let (orders, received) = mpsc::channel(1);
         let call = project.example(listen);
         let building = std::thread::Builder::new().name("builder".to_owned());

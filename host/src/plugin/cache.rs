@@ -155,16 +155,6 @@ impl Cache {
     }
 }
 
-/// What a process of this program compiled just now, where it could not be kept.
-pub fn trust(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    #[expect(unsafe_code, reason = "the bytes come from this program itself")]
-    // SAFETY: they are what `Component::serialize` gave in a process of this very program, and reached
-    // this one through a pipe that nobody else has.
-    unsafe {
-        Component::deserialize(engine, code)
-    }
-}
-
 /// Whether only this user can have written it.
 fn trusted(metadata: &Metadata) -> io::Result<()> {
     if metadata.uid() != geteuid().as_raw() {

@@ -19,27 +19,21 @@ pub const COMMAND: &str = "compile-component";
 const SMALL_BYTES: usize = 512 * 1024;
 /// What compiling may take of memory; the largest language runtimes need a fifth of it.
 const MEMORY_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+/// What it may take of processor time, all cores together; the same runtimes need some twenty seconds.
+const PROCESSOR_S: u64 = 600;
 
-/// Whether large components are compiled elsewhere.
-#[derive(Clone, Copy, Debug)]
-pub enum Compiler {
-    /// All here, for programs that have no command of the kind.
-    Here,
-    /// Large ones by `endpointd compile-component`, which is this program.
-    ThisProgram,
+/// Whether a component is compiled by a process of its own.
+pub fn is_large(component: &[u8]) -> bool {
+    component.len() >= SMALL_BYTES
 }
 
-impl Compiler {
-    /// Whether a component goes to a process of its own.
-    pub fn is_apart(self, component: &[u8]) -> bool {
-        matches!(self, Self::ThisProgram) && component.len() >= SMALL_BYTES
-    }
-}
-
-/// The component's code, compiled by a process of its own. Takes seconds.
+/// The component's code, compiled by a process of its own, which is `endpointd compile-component`. Takes
+/// seconds.
 pub fn compile_apart(component: &[u8]) -> wasmtime::Result<Vec<u8>> {
     let mut child = Command::new("/proc/self/exe")
         .arg(COMMAND)
+        // It needs none of what the host may have been given there, such as a password.
+        .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -55,7 +49,8 @@ pub fn compile_apart(component: &[u8]) -> wasmtime::Result<Vec<u8>> {
     Err(match output.status.code() {
         Some(1) => wasmtime::Error::msg(told.trim().to_owned()),
         _ => wasmtime::format_err!(
-            "the process that compiles ended with {}; it may have at most {} MiB of memory",
+            "the process that compiles ended with {}; it may have at most {} MiB of memory and {PROCESSOR_S} s \
+             of processor time",
             output.status,
             MEMORY_BYTES / 1024 / 1024
         ),
@@ -72,11 +67,13 @@ fn feed(child: &mut Child, component: &[u8]) -> std::io::Result<()> {
 /// What the command does: compiles what it reads, and writes the code.
 pub fn run(mut input: impl Read, mut output: impl Write) -> wasmtime::Result<()> {
     lower_priority(COMPILING);
-    let most = Rlimit {
-        current: Some(MEMORY_BYTES),
-        maximum: Some(MEMORY_BYTES),
-    };
-    setrlimit(Resource::Data, most)?;
+    for (resource, most) in [(Resource::Data, MEMORY_BYTES), (Resource::Cpu, PROCESSOR_S)] {
+        let limit = Rlimit {
+            current: Some(most),
+            maximum: Some(most),
+        };
+        setrlimit(resource, limit)?;
+    }
     let mut component = Vec::new();
     input.read_to_end(&mut component)?;
     // It runs nothing, so it needs no room for instances; to the code that makes no difference.

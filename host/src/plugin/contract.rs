@@ -32,6 +32,8 @@ const CONTRACT: [(&str, &str); 8] = [
 /// The world with every import that there is.
 const WORLD: &str = "endpoint-with-http";
 const PACKAGE: &str = "endpointd:rpc";
+/// Wrong imports that are told one by one: a file may have a million.
+const MAX_IMPORTS_TOLD: usize = 20;
 const REBUILD: &str = "build it again with the guest library that belongs to this host";
 
 /// The contract, parsed.
@@ -70,7 +72,7 @@ impl Contract {
         {
             return vec![version];
         }
-        let imports = surface
+        let mut imports = surface
             .imports
             .iter()
             .filter_map(|(module, name, signature)| self.misfit_import(module, name, signature));
@@ -81,11 +83,12 @@ impl Contract {
         let realloc = core_type(&[ValType::I32; 4], &[ValType::I32]);
         let realloc = surface.misfit_export(&["cabi_realloc", "cm32p2_realloc"], &realloc);
         let memory = (!surface.exports_memory).then(|| "it exports no memory `memory`".to_owned());
-        imports
-            .chain(exports)
-            .chain(realloc)
-            .chain(memory)
-            .collect()
+        let mut misfits: Vec<_> = imports.by_ref().take(MAX_IMPORTS_TOLD).collect();
+        if imports.next().is_some() {
+            misfits.push("and it imports more that is wrong".to_owned());
+        }
+        misfits.extend(exports.chain(realloc).chain(memory));
+        misfits
     }
 
     /// What is wrong with a component; `None` if that cannot be said.

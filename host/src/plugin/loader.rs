@@ -10,8 +10,8 @@ use wasmtime::component::{Component, Linker};
 
 use super::artifact::{Artifact, ArtifactError, core_instances, printable};
 use super::breaker::Breaker;
-use super::cache::{self, Cache};
-use super::compiler::{self, Compiler};
+use super::cache::Cache;
+use super::compiler;
 use super::contract::{self, Contract};
 use super::engine::{INSTANCES_OF_ONE_PLUGIN_PER_DEPTH, PluginEngine};
 use super::idle::Idle;
@@ -44,7 +44,6 @@ pub struct PluginLoader {
     engine: Arc<PluginEngine>,
     linker: Linker<HostState>,
     cache: Cache,
-    compiler: Compiler,
     buckets: Buckets,
     outbound: Option<Arc<dyn Outbound>>,
     host_started: SystemTime,
@@ -81,7 +80,6 @@ impl PluginLoader {
     pub fn new(
         engine: PluginEngine,
         cache: Cache,
-        compiler: Compiler,
         buckets: Buckets,
         outbound: Option<Arc<dyn Outbound>>,
     ) -> wasmtime::Result<Self> {
@@ -91,7 +89,6 @@ impl PluginLoader {
             engine: Arc::new(engine),
             linker,
             cache,
-            compiler,
             buckets,
             outbound,
             host_started: SystemTime::now(),
@@ -124,7 +121,7 @@ impl PluginLoader {
             }
         }
         let (granted, settings) = self.resolve(&manifest, &folder).await?;
-        let pre = self.link(&component, &artifact)?;
+        let pre = self.link(&component, &artifact).await?;
         let limits = manifest.limits;
         // There is no request that anything could be sent for.
         let asked = Granted {
@@ -182,7 +179,7 @@ impl PluginLoader {
                 needs.push(capability);
             }
         }
-        let pre = self.link(&component, &artifact)?;
+        let pre = self.link(&component, &artifact).await?;
         // What tells the time or takes numbers to say what it serves does so here too.
         let granted = Granted {
             clocks: true,
@@ -241,7 +238,6 @@ impl PluginLoader {
     /// In a thread of its own: it may take seconds, if it was not compiled before, or is to be `anew`.
     async fn compile(&self, artifact: &Artifact, anew: bool) -> Result<Component, LoadError> {
         let (engine, cache) = (Arc::clone(&self.engine), self.cache.clone());
-        let compiler = self.compiler;
         let artifact = artifact.clone();
         let compiling = spawn_blocking(move || {
             let kept = || cache.load(engine.engine(), &artifact);
@@ -250,14 +246,20 @@ impl PluginLoader {
                 return Ok(component);
             }
             debug!("Compiling");
-            if !compiler.is_apart(&artifact.component) {
-                let component = engine.compile(&artifact.component)?;
-                cache.store(engine.engine(), &artifact, &component.serialize()?);
-                return Ok(component);
+            let keeps = cache.folder().is_some();
+            if keeps && compiler::is_large(&artifact.component) {
+                let code = compiler::compile_apart(&artifact.component)?;
+                cache.store(engine.engine(), &artifact, &code);
+                // Where it could not be kept, which was logged, it is compiled here.
+                if let Some(component) = kept() {
+                    return Ok(component);
+                }
             }
-            let code = compiler::compile_apart(&artifact.component)?;
-            cache.store(engine.engine(), &artifact, &code);
-            kept().map_or_else(|| cache::trust(engine.engine(), &code), Ok)
+            let component = engine.compile(&artifact.component)?;
+            if keeps {
+                cache.store(engine.engine(), &artifact, &component.serialize()?);
+            }
+            Ok(component)
         });
         let compiled = compiling.await.map_err(wasmtime::Error::from).flatten();
         compiled.map_err(|error| LoadError::Compile(printable(&format!("{error:#}"))))
@@ -267,12 +269,12 @@ impl PluginLoader {
     fn imports(&self, component: &Component) -> Result<Imports, LoadError> {
         let imports = Imports::of(component, self.engine.engine());
         match contract::other_version(imports.names()) {
-            Some(problem) => Err(LoadError::Misfit(problem)),
+            Some(problem) => Err(LoadError::Misfit(printable(&problem))),
             None => Ok(imports),
         }
     }
 
-    fn link(
+    async fn link(
         &self,
         component: &Component,
         artifact: &Artifact,
@@ -281,13 +283,21 @@ impl PluginLoader {
             .linker
             .instantiate_pre(component)
             .and_then(EndpointPre::new);
-        linked.map_err(|error| {
-            let contract = Contract::read().ok();
-            let known =
-                contract.and_then(|contract| contract.misfit_of_component(&artifact.component));
-            let problem = known.unwrap_or_else(|| format!("{error:#}"));
-            LoadError::Misfit(printable(&problem))
-        })
+        let error = match linked {
+            Ok(linked) => return Ok(linked),
+            Err(error) => error,
+        };
+        // In a thread of its own: it reads through the whole file, and what it reads with may panic at one
+        // that is strange enough.
+        let artifact = artifact.clone();
+        let explaining = spawn_blocking(move || {
+            Contract::read()
+                .ok()?
+                .misfit_of_component(&artifact.component)
+        });
+        let known = explaining.await.ok().flatten();
+        let problem = known.unwrap_or_else(|| format!("{error:#}"));
+        Err(LoadError::Misfit(printable(&problem)))
     }
 
     /// In an instance that is made for this.
