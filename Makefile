@@ -8,7 +8,7 @@ BROKER ?= memory
 unexport CARGO_TARGET_DIR
 
 # Those that plugins can be written in from a template, each with a script that installs its compiler.
-LANGUAGES = python rust zig
+LANGUAGES = assemblyscript c javascript python rust typescript zig
 
 .PHONY: help build plugins examples demo test conformance zoo languages docs lint fuzz format setup setup-rabbitmq setup-redis setup-peers setup-fuzz setup-languages $(LANGUAGES:%=setup-%)
 

@@ -7,9 +7,13 @@ use std::path::Path;
 
 /// Each has its template in templates, and its library below guest-sdk. Python imports a folder by its name, so
 /// there it is the package alone.
-const LANGUAGES: [(&str, &str); 3] = [
+const LANGUAGES: [(&str, &str); 7] = [
+    ("assemblyscript", "assemblyscript"),
+    ("c", "c"),
+    ("javascript", "javascript"),
     ("python", "python/endpointd"),
     ("rust", "rust"),
+    ("typescript", "javascript"),
     ("zig", "zig"),
 ];
 /// What is built or only for whoever works on the library.

@@ -36,3 +36,12 @@ apt_install() {
             "apt-get install -y --no-install-recommends $*"
     fi
 }
+
+# python_environment FOLDER: a virtual environment, with Debian's Python if there is none.
+python_environment() {
+    if ! python3 -m venv "$1" >/dev/null 2>&1; then
+        rm -rf "$1"
+        apt_install "Python with virtual environments" python3 python3-venv
+        python3 -m venv "$1"
+    fi
+}

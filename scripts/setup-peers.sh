@@ -11,11 +11,7 @@ if cmp -s "$requirements" "$peers/requirements.txt"; then
     exit 0
 fi
 rm -rf "$peers"
-if ! python3 -m venv "$peers" >/dev/null 2>&1; then
-    rm -rf "$peers"
-    apt_install "Python with virtual environments" python3 python3-venv
-    python3 -m venv "$peers"
-fi
+python_environment "$peers"
 say "Installing oslo.messaging and neutron from PyPI (about a minute)"
 "$peers/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"
 # Last, so that an interrupted installation is done again.

@@ -10,11 +10,7 @@ if [ "$(cat "$toolchain/version" 2>/dev/null)" = "$version" ]; then
 fi
 rm -rf "$toolchain"
 mkdir -p "$cache/toolchains"
-if ! python3 -m venv "$toolchain" >/dev/null 2>&1; then
-    rm -rf "$toolchain"
-    apt_install "Python with virtual environments" python3 python3-venv
-    python3 -m venv "$toolchain"
-fi
+python_environment "$toolchain"
 say "Installing componentize-py $version from PyPI (72 MB)"
 "$toolchain/bin/pip" install --quiet --disable-pip-version-check "componentize-py==$version"
 # Last, so that an interrupted installation is done again.

@@ -11,11 +11,7 @@ fi
 work="$cache/toolchains/zig.part"
 rm -rf "$work"
 mkdir -p "$work/bin"
-if ! python3 -m venv "$work/venv" >/dev/null 2>&1; then
-    rm -rf "$work/venv"
-    apt_install "Python with virtual environments" python3 python3-venv
-    python3 -m venv "$work/venv"
-fi
+python_environment "$work/venv"
 say "Installing Zig $version from PyPI (100 MB)"
 "$work/venv/bin/pip" install --quiet --disable-pip-version-check \
     --target "$work/package" "ziglang==$version"

