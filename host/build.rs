@@ -6,14 +6,16 @@ use std::fs;
 use std::path::Path;
 
 /// Each has its template in templates, and its library below guest-sdk. Python imports a folder by its name, so
-/// there it is the package alone.
-const LANGUAGES: [(&str, &str); 7] = [
+/// there it is the package alone; what is written by hand has the contract instead.
+const LANGUAGES: [(&str, &str); 9] = [
     ("assemblyscript", "assemblyscript"),
     ("c", "c"),
+    ("go", "go"),
     ("javascript", "javascript"),
     ("python", "python/endpointd"),
     ("rust", "rust"),
     ("typescript", "javascript"),
+    ("wat", "wit"),
     ("zig", "zig"),
 ];
 /// What is built or only for whoever works on the library.

@@ -150,10 +150,13 @@ typedef struct ep_abi_sum {
 
 typedef struct ep_abi_swapped {
     bool is_problem;
-    uint8_t kind; /* 0 a problem, 1 somebody else wrote first */
-    union {
-        ep_abi_problem problem;
-        ep_abi_read newer;
+    /* A value of its own, so aligned as one. */
+    struct {
+        uint8_t kind; /* 0 a problem, 1 somebody else wrote first */
+        union {
+            ep_abi_problem problem;
+            ep_abi_read newer;
+        };
     };
 } ep_abi_swapped;
 

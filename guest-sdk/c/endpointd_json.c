@@ -176,7 +176,7 @@ bool ep_json_check(ep_text source, ep_json *value, const char **problem)
     const char *start = in.at;
     bool is_too_deep = false, is_json = source.data && skip_value(&in, &is_too_deep);
     *value = is_json ? (ep_json){start, (size_t)(in.at - start)} : (ep_json){NULL, 0};
-    skip_spaces(&in);
+    if (is_json) skip_spaces(&in);
     if (is_json && in.at == in.end) return true;
     if (is_too_deep) {
         *problem = "it is nested deeper than 256";

@@ -12,7 +12,7 @@ use super::toolchain::{Language, Toolchain};
 /// Make a project for a plugin: a method, its test, and all that it takes to build it.
 ///
 /// The guest library comes with it, in the folder `endpointd`, so that only the language's own compiler is
-/// needed.
+/// needed; or, for WebAssembly text, which needs none, the contract.
 #[derive(Debug, Args)]
 #[command(before_help = "Example: endpointd new greeter --lang python && endpointd dev greeter")]
 pub struct New {

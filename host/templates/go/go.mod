@@ -1,0 +1,7 @@
+module example.com/{{name}}
+
+go 1.27
+
+require github.com/endpointd/endpointd/guest-sdk/go v0.0.0
+
+replace github.com/endpointd/endpointd/guest-sdk/go => ./endpointd

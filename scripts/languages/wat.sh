@@ -1,0 +1,2 @@
+#!/bin/sh
+# WebAssembly text is compiled by the host itself: there is nothing to install.
