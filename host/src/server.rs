@@ -10,6 +10,8 @@ pub mod topics;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -53,25 +55,28 @@ impl RpcServer {
     pub async fn run(mut self, stop: CancellationToken) -> StoppedServer {
         let topic = Arc::<str>::from(self.target.topic.as_str());
         let mut waiting = VecDeque::new();
+        // Here and not where they run: no computing guest must hold up an acknowledgement.
+        let mut accepting = FuturesUnordered::new();
         loop {
             tokio::select! {
                 // In this order: a stop is seen however much arrives, and what waits goes first.
                 biased;
                 () = stop.cancelled() => break,
+                Some(job) = accepting.next() => self.executor.start(job),
                 admission = self.executor.admit(), if !waiting.is_empty() => {
                     if let Some(incoming) = waiting.pop_front() {
-                        self.executor.start(Job {
-                            admission,
-                            incoming,
-                            topic: Arc::clone(&topic),
-                            endpoints: self.endpoints.borrow().clone(),
-                        });
+                        let endpoints = self.endpoints.borrow().clone();
+                        let topic = Arc::clone(&topic);
+                        accepting.push(Job::accept(incoming, admission, topic, endpoints));
                     }
                 }
                 incoming = self.listener.poll(), if waiting.len() < WAITING_MESSAGES => {
                     waiting.push_back(incoming);
                 }
             }
+        }
+        while let Some(job) = accepting.next().await {
+            self.executor.start(job);
         }
         debug!(target.topic = %topic, "Stopping to consume `{topic}`");
         // First, or the broker would hand the released ones straight back, and count each time.

@@ -75,7 +75,8 @@ pub struct Incoming<T> {
 /// The broker's side of one message.
 #[async_trait]
 pub trait Delivery: Send {
-    /// Takes the message off its queue; false if the broker was lost before it knew.
+    /// Takes the message off its queue; false if the broker was lost before it knew. To be awaited to its
+    /// end: several may be accepted together, by whichever is first.
     async fn accept(self: Box<Self>) -> bool;
 
     /// Puts the message back into its queue, for this host or another.
@@ -112,6 +113,12 @@ impl<T: Message> Incoming<T> {
             false => Accepted::Duplicate,
         };
         (self.message, accepted)
+    }
+
+    /// The message and its acknowledgement apart, for what it does no harm to have twice: it is not
+    /// remembered. Nothing is acknowledged before that is awaited.
+    pub fn split(self) -> (T, impl Future<Output = bool>) {
+        (self.message, self.delivery.accept())
     }
 
     /// Puts the message back into its queue.

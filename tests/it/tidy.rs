@@ -171,6 +171,7 @@ const SIBLINGS: &[(&str, &[&str])] = &[
         "transport/amqp",
         &[
             "listener",
+            "acknowledgements",
             "publisher",
             "lane",
             "connection",

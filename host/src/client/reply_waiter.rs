@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::sleep_until;
@@ -187,11 +189,7 @@ impl Shared {
     async fn receive(self: Arc<Self>, stop: CancellationToken) {
         let started = stop.run_until_cancelled(self.start()).await;
         if let Some(mut listener) = started {
-            while let Some(incoming) = stop.run_until_cancelled(listener.poll()).await {
-                // Acknowledged or not: if it comes a second time, nobody waits for it.
-                let (reply, _) = incoming.accept().await;
-                self.hand_over(reply);
-            }
+            self.receive_from(&mut *listener, &stop).await;
             self.end_all();
             listener.stop().await;
             listener.close().await;
@@ -199,6 +197,23 @@ impl Shared {
         self.end_all();
         self.progress
             .send_modify(|progress| progress.phase = Phase::Closed);
+    }
+
+    async fn receive_from(&self, listener: &mut dyn Listener<Reply>, stop: &CancellationToken) {
+        let mut acknowledging = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                incoming = listener.poll() => {
+                    let (reply, acknowledged) = incoming.split();
+                    // Acknowledged or not: if it comes a second time, nobody waits for it.
+                    self.hand_over(reply);
+                    acknowledging.push(acknowledged);
+                }
+                Some(_) = acknowledging.next() => {}
+            }
+        }
+        while acknowledging.next().await.is_some() {}
     }
 
     /// Waits until replies are received, or may not be.

@@ -8,8 +8,9 @@ use std::time::Duration;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::info;
 use wasmtime::component::Component;
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::patience::{COMPILING, Patience, Requests, lower_priority};
 use crate::capability::limits::{MAX_TABLE_ELEMENTS, STACK_BYTES};
@@ -23,7 +24,7 @@ const CORE_INSTANCES_PER_COMPONENT: u32 = 40;
 const MEMORIES_PER_COMPONENT: u32 = 4;
 const TABLES_PER_COMPONENT: u32 = 16;
 /// Instances of all plugins together. Each reserves address space, 16 GiB of the 128 TiB that a
-/// process has, and takes memory only while it runs.
+/// process has, and takes memory only while it runs, but for what is kept for the next one.
 const MAX_INSTANCES: u32 = 1400;
 /// Of these, how many are kept for each depth of a chain of plugins: one that waits for another keeps
 /// its instance, and without these all could wait for instances that nobody has.
@@ -33,6 +34,11 @@ pub const INSTANCES_OF_ONE_PLUGIN_PER_DEPTH: u16 = 25;
 /// Instances besides these that have answered and wait for another request.
 const MAX_IDLE_INSTANCES: u32 = 500;
 const POOLED_INSTANCES: u32 = MAX_INSTANCES + MAX_IDLE_INSTANCES;
+/// What stays of a memory and of a table for the next instance, in bytes, once what was written is set back.
+/// Setting a page back costs less than a fault for a new one, but only where the kernel tells which were
+/// written (Linux 6.7), as a guest writes few of them.
+const KEPT_OF_A_MEMORY: usize = 256 * 1024;
+const KEPT_OF_A_TABLE: usize = 16 * 1024;
 /// What a guest's thread has beyond what guests may use of it: for the host's own functions.
 const HOST_STACK_BYTES: usize = 1536 * 1024;
 
@@ -68,10 +74,20 @@ impl PluginEngine {
             .max_memories_per_component(MEMORIES_PER_COMPONENT)
             .max_tables_per_component(TABLES_PER_COMPONENT)
             .table_elements(MAX_TABLE_ELEMENTS);
+        if PoolingAllocationConfig::is_pagemap_scan_available() {
+            pool.pagemap_scan(Enabled::Yes)
+                .linear_memory_keep_resident(KEPT_OF_A_MEMORY)
+                .table_keep_resident(KEPT_OF_A_TABLE);
+        }
         let mut config = Config::new();
         configure(&mut config);
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         let engine = Engine::new(&config)?;
+        info!(
+            "Room for {MAX_INSTANCES} instances that answer and {MAX_IDLE_INSTANCES} that wait, of up to \
+             {CORE_INSTANCES_PER_COMPONENT} core instances, {MEMORIES_PER_COMPONENT} memories and \
+             {TABLES_PER_COMPONENT} tables each"
+        );
         let ticker = Ticker::start(engine.clone())?;
         Ok(Self {
             engine,

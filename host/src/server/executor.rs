@@ -1,4 +1,4 @@
-//! The bounded pool: one task a request, from its acceptance to its reply.
+//! The bounded pool: one task a request that was accepted, to its reply.
 //!
 //! A request has its place in the pool before it is accepted and keeps it until it is answered; only
 //! while its endpoint waits for the reply of others is the place lent. So the pool's size bounds what
@@ -74,11 +74,34 @@ pub struct Admission {
 
 /// One request to run.
 pub struct Job {
-    pub admission: Admission,
-    pub incoming: Incoming<Request>,
-    pub topic: Arc<str>,
-    /// What serves the topic now; it stays so for this request.
-    pub endpoints: Endpoints,
+    admission: Admission,
+    request: Request,
+    accepted: Accepted,
+    deadline: Option<Instant>,
+    topic: Arc<str>,
+    endpoints: Endpoints,
+}
+
+impl Job {
+    /// Accepts what was admitted. The broker must know before the endpoint runs: at most once. What serves
+    /// the topic now are the `endpoints`; they stay so for this request.
+    pub async fn accept(
+        incoming: Incoming<Request>,
+        admission: Admission,
+        topic: Arc<str>,
+        endpoints: Endpoints,
+    ) -> Self {
+        let deadline = incoming.deadline;
+        let (request, accepted) = incoming.accept().await;
+        Self {
+            admission,
+            request,
+            accepted,
+            deadline,
+            topic,
+            endpoints,
+        }
+    }
 }
 
 impl Executor {
@@ -115,19 +138,19 @@ impl Executor {
         }
     }
 
-    /// Runs the request to its end, in a task of its own.
+    /// Runs a request that was accepted to its end, in a task of its own.
     pub fn start(self: &Arc<Self>, job: Job) {
         let executor = Arc::clone(self);
         self.tasks.spawn_on(executor.run(job), &self.pool.workers);
     }
 
     async fn run(self: Arc<Self>, job: Job) {
-        let deadline = job.incoming.deadline;
-        // The broker must know before the endpoint runs: at most once.
-        let (request, accepted) = job.incoming.accept().await;
+        let Job {
+            request, deadline, ..
+        } = job;
         let span = request_span(&job.topic, &request);
         let answering = async {
-            match accepted {
+            match job.accepted {
                 Accepted::Served => {}
                 Accepted::Duplicate => return warn!("Dropped a message that was served before"),
                 Accepted::Lost => return debug!("The broker was lost and will deliver again"),

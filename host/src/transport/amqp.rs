@@ -1,6 +1,7 @@
 //! The RabbitMQ side of the seam. One connection listens and one sends, so that a flood of one
 //! never holds up the other (_drivers/common.py: `PURPOSE_LISTEN`, `PURPOSE_SEND`).
 
+mod acknowledgements;
 mod connection;
 mod lane;
 mod listener;
@@ -122,7 +123,7 @@ impl RabbitTransport {
                     Err(PublishError::Broken(error))
                         if retries.is_some_and(|retries| failures >= retries) =>
                     {
-                        return Err(TransportError::Disconnected(error));
+                        return Err(TransportError::Disconnected(error.into()));
                     }
                     // A message whose confirm was lost is published twice: its receiver knows it
                     // by its unique id.

@@ -1,66 +1,113 @@
-//! How many messages may be under way to the broker: in all, and to one destination.
+//! Messages on their way to the broker: which of them wait, and which are published together.
 //!
-//! A queue that confirms nothing, such as one without a quorum, keeps what was sent to it under way.
-//! It must not keep others from being sent.
+//! What goes to one destination is published in batches: one message where one is there, and all that came
+//! meanwhile where they come faster than the broker confirms. A queue that confirms nothing, such as
+//! one without a quorum, keeps its batches under way. It must not keep others from being sent.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Messages under way at the same time.
-const MESSAGES: usize = 512;
+/// Batches under way at the same time.
+const BATCHES: usize = 512;
 /// Of these, those to one destination.
-const MESSAGES_TO_ONE: usize = 64;
-/// Destinations that are remembered before those without a message are forgotten.
-const REMEMBERED: usize = 1000;
+const BATCHES_TO_ONE: usize = 2;
+/// Messages of one batch.
+const MESSAGES: usize = 64;
+/// Bytes of a batch, unless one message alone has more. A broker may refuse that one, and with it what is in
+/// the same batch.
+const BYTES: usize = 1024 * 1024;
 
 /// The messages that keep to one bound.
-pub(super) struct Lane {
-    all: Arc<Semaphore>,
-    by_destination: Mutex<HashMap<String, Arc<Semaphore>>>,
+pub(super) struct Lane<T> {
+    /// Whether nobody waits for a message any longer. It is of no use then.
+    is_abandoned: fn(&T) -> bool,
+    batches: Arc<Semaphore>,
+    by_destination: Mutex<HashMap<String, Queue<T>>>,
 }
 
-/// One message's place. It is free again when this is dropped.
-pub(super) struct Underway {
-    _one: OwnedSemaphorePermit,
-    _all: OwnedSemaphorePermit,
+/// What waits for one destination.
+struct Queue<T> {
+    /// Each with its bytes.
+    messages: VecDeque<(T, usize)>,
+    /// At how many it is looked through for such as are abandoned.
+    crowded: usize,
+    /// Those that take batches of them, one after the other.
+    senders: usize,
 }
 
-impl Lane {
-    pub(super) fn new() -> Self {
+/// Messages that are published together.
+pub(super) struct Batch<T> {
+    pub(super) messages: Vec<T>,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl<T> Lane<T> {
+    pub(super) fn new(is_abandoned: fn(&T) -> bool) -> Self {
         Self {
-            all: Arc::new(Semaphore::new(MESSAGES)),
+            is_abandoned,
+            batches: Arc::new(Semaphore::new(BATCHES)),
             by_destination: Mutex::default(),
         }
     }
 
-    /// Waits until one more message may be sent to `destination`.
-    pub(super) async fn place(&self, destination: &str) -> Underway {
-        let one = self.destination(destination).acquire_owned().await;
-        let all = Arc::clone(&self.all).acquire_owned().await;
-        const NEVER_CLOSED: &str = "these semaphores are never closed";
-        Underway {
-            _one: one.expect(NEVER_CLOSED),
-            _all: all.expect(NEVER_CLOSED),
+    /// Adds a message of so many bytes. Where this is true, somebody must begin to send to the destination:
+    /// to take batches until there is none.
+    #[must_use]
+    pub(super) fn push(&self, destination: &str, message: T, bytes: usize) -> bool {
+        let mut destinations = self.destinations();
+        let queue = match destinations.get_mut(destination) {
+            Some(queue) => queue,
+            None => destinations.entry(destination.to_owned()).or_insert(Queue {
+                messages: VecDeque::new(),
+                crowded: MESSAGES,
+                senders: 0,
+            }),
+        };
+        if queue.messages.len() >= queue.crowded {
+            queue
+                .messages
+                .retain(|(message, _)| !(self.is_abandoned)(message));
+            queue.crowded = (2 * queue.messages.len()).max(MESSAGES);
         }
+        queue.messages.push_back((message, bytes));
+        let one_more = queue.senders < BATCHES_TO_ONE;
+        queue.senders += usize::from(one_more);
+        one_more
     }
 
-    fn destination(&self, name: &str) -> Arc<Semaphore> {
-        let mut known = self
-            .by_destination
+    /// Waits for its turn, and takes a batch. Without one, whoever asks is to send no more.
+    pub(super) async fn batch(&self, destination: &str) -> Option<Batch<T>> {
+        let turn = Arc::clone(&self.batches).acquire_owned().await;
+        let turn = turn.expect("the semaphore is never closed");
+        let mut destinations = self.destinations();
+        let queue = destinations.get_mut(destination)?;
+        let mut messages = Vec::new();
+        let mut bytes = 0;
+        while let Some((_, size)) = queue.messages.front()
+            && (messages.is_empty() || messages.len() < MESSAGES && bytes + size <= BYTES)
+        {
+            bytes += size;
+            messages.extend(queue.messages.pop_front().map(|(message, _)| message));
+        }
+        if messages.is_empty() {
+            queue.senders -= 1;
+            if queue.senders == 0 {
+                destinations.remove(destination);
+            }
+            return None;
+        }
+        Some(Batch {
+            messages,
+            _turn: turn,
+        })
+    }
+
+    fn destinations(&self) -> MutexGuard<'_, HashMap<String, Queue<T>>> {
+        self.by_destination
             .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(places) = known.get(name) {
-            return Arc::clone(places);
-        }
-        if known.len() >= REMEMBERED {
-            // Each place that is taken or waited for holds its semaphore.
-            known.retain(|_, places| Arc::strong_count(places) > 1);
-        }
-        let places = Arc::new(Semaphore::new(MESSAGES_TO_ONE));
-        known.insert(name.to_owned(), Arc::clone(&places));
-        places
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -70,28 +117,73 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn one_destination_does_not_take_what_others_need() {
-        let lane = Lane::new();
-        let place = |destination: &str| lane.place(destination).now_or_never();
-        let stuck: Vec<_> = (0..MESSAGES_TO_ONE).map(|_| place("stuck")).collect();
-        assert!(stuck.iter().all(Option::is_some));
-        assert!(place("stuck").is_none());
-        assert!(place("other").is_some());
-        drop(stuck);
-        assert!(place("stuck").is_some());
+    fn lane() -> Lane<u32> {
+        Lane::new(|_| false)
+    }
+
+    fn batch(lane: &Lane<u32>, destination: &str) -> Option<Batch<u32>> {
+        lane.batch(destination).now_or_never().expect("a turn")
     }
 
     #[test]
-    fn a_destination_without_a_message_is_forgotten_in_time() {
-        let lane = Lane::new();
-        let held = lane.place("held").now_or_never();
-        for number in 0..2 * REMEMBERED {
-            lane.place(&number.to_string()).now_or_never();
+    fn what_comes_while_others_are_under_way_goes_together() {
+        let lane = lane();
+        assert!(lane.push("a", 0, 10), "the first needs a sender");
+        let first = batch(&lane, "a").expect("one waits");
+        assert_eq!(first.messages, [0]);
+        assert!(lane.push("a", 1, 10), "a second batch may be under way");
+        let second = batch(&lane, "a").expect("one waits");
+        for number in 2..100 {
+            assert!(!lane.push("a", number, 10), "a third may not");
         }
-        let known = lane.by_destination.lock().expect("no panic");
-        assert!(known.len() <= REMEMBERED);
-        assert!(known.contains_key("held"));
-        drop(held);
+        drop(first);
+        let third = batch(&lane, "a").expect("many wait");
+        assert_eq!(third.messages, (2..66).collect::<Vec<_>>());
+        drop(second);
+        assert_eq!(
+            batch(&lane, "a").map(|batch| batch.messages.len()),
+            Some(34)
+        );
+        assert!(batch(&lane, "a").is_none());
+        assert!(batch(&lane, "a").is_none());
+        assert!(lane.destinations().is_empty(), "nothing is left of it");
+        assert!(lane.push("a", 100, 10), "and it begins again");
+    }
+
+    #[test]
+    fn a_large_message_goes_alone() {
+        let lane = lane();
+        for (number, bytes) in [(0, 10), (1, BYTES), (2, 10), (3, 10)] {
+            let _ = lane.push("a", number, bytes);
+        }
+        let batches: Vec<_> = std::iter::from_fn(|| batch(&lane, "a"))
+            .map(|batch| batch.messages)
+            .collect();
+        assert_eq!(batches, [vec![0], vec![1], vec![2, 3]]);
+    }
+
+    #[test]
+    fn what_is_abandoned_does_not_pile_up() {
+        let lane = Lane::new(|number| number % 2 == 1);
+        for number in 0..10_000 {
+            let _ = lane.push("a", number % 2, 10);
+            let _ = lane.push("b", 1, 10);
+        }
+        let waiting = |name| lane.destinations()[name].messages.len();
+        assert!((5000..=10_000).contains(&waiting("a")));
+        assert!(waiting("b") <= MESSAGES);
+    }
+
+    #[test]
+    fn one_destination_does_not_take_what_others_need() {
+        let lane = lane();
+        let mut senders = 0;
+        for number in 0..1000 {
+            senders += u32::from(lane.push("stuck", number, 10));
+        }
+        assert_eq!(senders as usize, BATCHES_TO_ONE);
+        let _stuck: Vec<_> = (0..senders).map(|_| batch(&lane, "stuck")).collect();
+        assert!(lane.push("other", 0, 10));
+        assert!(batch(&lane, "other").is_some());
     }
 }

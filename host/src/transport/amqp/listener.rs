@@ -12,15 +12,15 @@ use futures_util::stream::{SelectAll, select_all};
 use futures_util::{Stream, StreamExt};
 use lapin::message::Delivery as AmqpDelivery;
 use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions,
-    QueueDeleteOptions,
+    BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeleteOptions,
 };
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
-use lapin::types::AMQPValue;
-use lapin::{Acker, Channel, ErrorKind};
+use lapin::types::{AMQPValue, DeliveryTag};
+use lapin::{Channel, ErrorKind};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
+use super::acknowledgements::Acknowledgements;
 use super::connection::Connection;
 use super::options::Config;
 use super::stream_position::StreamPosition;
@@ -64,6 +64,7 @@ impl<T> Drop for AmqpListener<T> {
 /// An open channel and what arrives on it.
 struct Consuming {
     channel: Channel,
+    acknowledgements: Arc<Acknowledgements>,
     arrivals: SelectAll<Arrivals>,
     tags: Vec<String>,
 }
@@ -144,6 +145,7 @@ impl<T: Message> AmqpListener<T> {
         }
         self.topology.declare(&channel).await?;
         let mut consuming = Consuming {
+            acknowledgements: Arc::new(Acknowledgements::new(channel.clone())),
             channel,
             arrivals: select_all([]),
             tags: Vec::new(),
@@ -255,15 +257,15 @@ impl<T: Message> AmqpListener<T> {
         let names = self.topology.queues.iter().map(|queue| &*queue.name);
         names.collect::<Vec<_>>().join(", ")
     }
+}
 
-    /// The stream's own number of a delivery, if it comes from the stream.
-    fn stream_offset(&self, delivery: &AmqpDelivery) -> Option<i64> {
-        let headers = delivery.properties.headers().as_ref()?;
-        match headers.inner().get("x-stream-offset")? {
-            AMQPValue::LongLongInt(offset) => Some(*offset),
-            AMQPValue::LongInt(offset) => Some((*offset).into()),
-            _ => None,
-        }
+/// The stream's own number of a delivery, if it comes from a stream.
+fn stream_offset(delivery: &AmqpDelivery) -> Option<i64> {
+    let headers = delivery.properties.headers().as_ref()?;
+    match headers.inner().get("x-stream-offset")? {
+        AMQPValue::LongLongInt(offset) => Some(*offset),
+        AMQPValue::LongInt(offset) => Some((*offset).into()),
+        _ => None,
     }
 }
 
@@ -321,12 +323,13 @@ impl<T: Message> Listener<T> for AmqpListener<T> {
                     continue;
                 }
             };
-            let offset = self.stream_offset(&delivery);
+            let offset = stream_offset(&delivery);
             if let Some(offset) = offset {
                 StreamPosition::lock(&self.position).arrived(offset);
             }
             let unaccepted = Box::new(Unaccepted {
-                acker: delivery.acker.clone(),
+                acknowledgements: Arc::clone(&consuming.acknowledgements),
+                tag: delivery.delivery_tag,
                 stream: offset.map(|offset| (Arc::clone(&self.position), offset)),
             });
             match decode(&delivery) {
@@ -365,9 +368,8 @@ impl<T: Message> Listener<T> for AmqpListener<T> {
             // After the last cancel nothing more arrives; what is here goes to other hosts.
             while let Some(arrival) = consuming.arrivals.next().await {
                 if let Arrival::Delivery(delivery, _) = arrival {
-                    delivery
-                        .reject(BasicRejectOptions { requeue: true })
-                        .await?;
+                    let tag = delivery.delivery_tag;
+                    consuming.acknowledgements.reject(tag, true).await;
                 }
             }
             lapin::Result::Ok(())
@@ -423,7 +425,9 @@ impl<T> AmqpListener<T> {
 
 /// A delivery that is neither acknowledged nor rejected.
 struct Unaccepted {
-    acker: Acker,
+    /// Of the channel that it came by.
+    acknowledgements: Arc<Acknowledgements>,
+    tag: DeliveryTag,
     /// Of one from a stream: where the stream is to go on, and the delivery's place in it.
     stream: Option<(Arc<Mutex<StreamPosition>>, i64)>,
 }
@@ -431,9 +435,8 @@ struct Unaccepted {
 impl Unaccepted {
     /// A copy of it would not be better.
     async fn reject(self) {
-        let rejected = self.acker.reject(BasicRejectOptions { requeue: false });
         // A failure here means the channel is gone, which the next arrival tells.
-        if matches!(rejected.await, Ok(true)) {
+        if self.acknowledgements.reject(self.tag, false).await {
             self.is_done_with();
         }
     }
@@ -448,7 +451,7 @@ impl Unaccepted {
 #[async_trait]
 impl Delivery for Unaccepted {
     async fn accept(self: Box<Self>) -> bool {
-        let accepted = matches!(self.acker.ack(BasicAckOptions::default()).await, Ok(true));
+        let accepted = self.acknowledgements.acknowledge(self.tag).await;
         if accepted {
             self.is_done_with();
         }
@@ -457,9 +460,6 @@ impl Delivery for Unaccepted {
 
     async fn release(self: Box<Self>) {
         // If the channel is gone, the message is back in its queue already.
-        let _ = self
-            .acker
-            .reject(BasicRejectOptions { requeue: true })
-            .await;
+        self.acknowledgements.reject(self.tag, true).await;
     }
 }

@@ -1,28 +1,32 @@
 //! Publishes messages, and returns once the broker has each
 //! (impl_rabbit.py: `_ensure_publishing`, `direct_send`, `topic_send`, `fanout_send`).
 //!
-//! Each message has a channel to itself until it is confirmed. A broker tells what it returned, and
-//! why it closed a channel, without saying which message it means: here there is only one.
+//! Messages go in batches (`lane.rs`), each on a channel that it has to itself until it is confirmed. A
+//! broker tells why it closed a channel without saying which message it means: then each goes alone. And
+//! what it returned is known by its body, once the whole batch is confirmed: a return comes before the
+//! confirm of its message, but not always with it.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::protocol::AMQPSoftError;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, ErrorKind};
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tracing::warn;
 
 use super::connection::Connection;
-use super::lane::{Lane, Underway};
+use super::lane::Lane;
 use super::options::Config;
 use super::topology::Exchange;
 use crate::protocol::compression::{Codec, compressed};
-use crate::transport::{BoxError, Destination, Outgoing, TransportError};
+use crate::transport::{Destination, Outgoing, TransportError};
 
 /// Channels that are kept for the next messages.
 const AT_REST: usize = 64;
@@ -41,20 +45,43 @@ const LONGEST_EXPIRATION_MS: u128 = u32::MAX as u128;
 
 /// Publishes over one connection.
 pub(super) struct Publisher {
-    connection: Connection,
-    config: Config,
+    shared: Arc<Shared>,
     /// Where confirms are awaited.
     io: Handle,
-    requests: Lane,
+}
+
+struct Shared {
+    connection: Connection,
+    config: Config,
+    requests: Lane<Pending>,
     /// Not behind what others send: whoever waits for them holds a place in a pool.
-    replies: Lane,
+    replies: Lane<Pending>,
     /// Channels on which nothing is under way.
-    at_rest: Arc<Mutex<Vec<Channel>>>,
+    at_rest: Mutex<Vec<Channel>>,
     /// Exchanges that were made, and not missed since.
     declared: Mutex<HashSet<String>>,
 }
 
+/// One message, and who waits for what becomes of it.
+struct Pending {
+    parcel: Parcel,
+    verdict: oneshot::Sender<Result<(), PublishError>>,
+}
+
+impl Pending {
+    /// Whoever gave up waiting may have sent it again.
+    fn is_abandoned(&self) -> bool {
+        self.verdict.is_closed()
+    }
+
+    fn tell(self, verdict: Result<(), PublishError>) {
+        // If nobody waits for it any longer, it is as it is all the same.
+        let _ = self.verdict.send(verdict);
+    }
+}
+
 /// Why a message was not taken.
+#[derive(Clone, Debug)]
 pub(super) enum PublishError {
     /// No queue takes it; holds the routing key.
     Returned(String),
@@ -63,14 +90,14 @@ pub(super) enum PublishError {
     /// This side closed the connection.
     Closed,
     /// The connection is of no further use, or the broker could not take it now.
-    Broken(BoxError),
+    Broken(String),
 }
 
 impl From<lapin::Error> for PublishError {
     fn from(error: lapin::Error) -> Self {
         match error.is_amqp_soft_error() {
             true => Self::Refused(format!("RabbitMQ refused the message: {error}")),
-            false => Self::Broken(error.into()),
+            false => Self::Broken(error.to_string()),
         }
     }
 }
@@ -80,7 +107,7 @@ impl From<TransportError> for PublishError {
         match error {
             TransportError::Refused(reason) => Self::Refused(reason),
             TransportError::Closed => Self::Closed,
-            error => Self::Broken(error.into()),
+            error => Self::Broken(error.to_string()),
         }
     }
 }
@@ -89,71 +116,135 @@ impl Publisher {
     /// Dials when the first message is published.
     pub(super) fn new(connection: Connection, config: &Config, io: &Handle) -> Self {
         Self {
-            connection,
-            config: config.clone(),
+            shared: Arc::new(Shared {
+                connection,
+                config: config.clone(),
+                requests: Lane::new(Pending::is_abandoned),
+                replies: Lane::new(Pending::is_abandoned),
+                at_rest: Mutex::default(),
+                declared: Mutex::default(),
+            }),
             io: io.clone(),
-            requests: Lane::new(),
-            replies: Lane::new(),
-            at_rest: Arc::default(),
-            declared: Mutex::default(),
         }
     }
 
     pub(super) fn connection(&self) -> &Connection {
-        &self.connection
+        &self.shared.connection
     }
 
     /// Makes sure that there is a channel to publish on.
     pub(super) async fn connect(&self) -> Result<(), PublishError> {
-        let channel = self.channel().await?;
-        keep(&self.at_rest, channel);
+        let channel = self.shared.channel().await?;
+        self.shared.keep(channel);
         Ok(())
     }
 
     /// A mandatory message that reaches no queue comes back as an error.
     ///
     /// A message that was begun is finished, whether or not anybody waits for it any longer: a
-    /// channel that is closed in the middle of one may cost the connection.
+    /// channel that is closed in the middle of one may cost the connection. One that was not begun is
+    /// not sent any more.
     pub(super) async fn publish(
         &self,
         to: &Destination,
         message: &Arc<Outgoing>,
     ) -> Result<(), PublishError> {
-        let parcel = Arc::new(Parcel::new(to, message, &self.config)?);
-        let route = &parcel.route;
-        let lane = match to {
-            Destination::Reply { .. } => &self.replies,
-            Destination::Topic { .. } | Destination::Fanout { .. } => &self.requests,
-        };
-        loop {
-            let place = lane.place(&route.destination()).await;
-            if let Some(exchange) = &route.exchange {
-                self.make_known(exchange).await?;
-            }
-            let publishing = publish_on(
-                self.channel().await?,
-                Arc::clone(&parcel),
-                Arc::clone(&self.at_rest),
-                place,
-            );
+        let parcel = Parcel::new(to, message, &self.shared.config)?;
+        let destination = parcel.route.destination();
+        let bytes = parcel.body().len();
+        let (verdict, waiting) = oneshot::channel();
+        let is_reply = matches!(to, Destination::Reply { .. });
+        let lane = self.shared.lane(is_reply);
+        if lane.push(&destination, Pending { parcel, verdict }, bytes) {
+            let sending = Arc::clone(&self.shared).send_all(is_reply, destination);
             #[expect(
                 clippy::disallowed_methods,
-                reason = "it ends with its confirm or connection"
+                reason = "it ends with its messages or connection"
             )]
-            let publishing = self.io.spawn(publishing);
-            let outcome = publishing
-                .await
-                .map_err(|error| PublishError::Broken(error.into()))?;
-            match (outcome, &route.exchange) {
-                // Whoever was the last to use it took it along; that is nobody's failure.
-                (Err(error), Some(exchange)) if is_missing(&error) => {
-                    self.declared().remove(&exchange.name);
-                    sleep(GONE_PAUSE).await;
-                }
-                (Err(error), _) => return Err(error.into()),
-                (Ok(confirmation), _) => return verdict(confirmation, route.key.clone()),
+            drop(self.io.spawn(sending));
+        }
+        let stopped = || Err(PublishError::Broken("its threads were stopped".to_owned()));
+        waiting.await.unwrap_or_else(|_| stopped())
+    }
+}
+
+impl Shared {
+    fn lane(&self, of_replies: bool) -> &Lane<Pending> {
+        match of_replies {
+            true => &self.replies,
+            false => &self.requests,
+        }
+    }
+
+    /// Sends to a destination until nothing waits for it.
+    async fn send_all(self: Arc<Self>, of_replies: bool, destination: String) {
+        let lane = self.lane(of_replies);
+        while let Some(batch) = lane.batch(&destination).await {
+            for pending in self.send(batch.messages).await {
+                self.send(vec![pending]).await;
             }
         }
+    }
+
+    /// Sends a batch, and tells everybody what became of it. Gives back those that have to be sent alone,
+    /// as the broker took offence at one of them and did not say which.
+    async fn send(&self, mut batch: Vec<Pending>) -> Vec<Pending> {
+        loop {
+            let Some(first) = batch.first() else {
+                return batch;
+            };
+            let exchange = first.parcel.route.exchange.clone();
+            let channel = tokio::select! {
+                channel = self.channel_to(exchange.as_ref()) => channel,
+                () = all_abandoned(&mut batch) => return Vec::new(),
+            };
+            let channel = match channel {
+                Ok(channel) => channel,
+                Err(error) => {
+                    let failed = || Err(error.clone());
+                    batch.into_iter().for_each(|pending| pending.tell(failed()));
+                    return Vec::new();
+                }
+            };
+            batch.retain(|pending| !pending.is_abandoned());
+            let outcomes = publish_together(&channel, &batch).await;
+            let refused = outcomes
+                .iter()
+                .filter_map(|outcome| outcome.as_ref().err())
+                .any(lapin::Error::is_amqp_soft_error);
+            let missing = outcomes
+                .iter()
+                .any(|outcome| outcome.as_ref().is_err_and(is_missing));
+            if !refused && channel.status().connected() {
+                self.keep(channel);
+            }
+            let alone = refused && batch.len() > 1;
+            let mut again = Vec::new();
+            for (pending, outcome) in batch.into_iter().zip(outcomes) {
+                match outcome {
+                    Ok(verdict) => pending.tell(verdict),
+                    Err(_) if alone || missing && exchange.is_some() => again.push(pending),
+                    Err(error) => pending.tell(Err(error.into())),
+                }
+            }
+            match exchange {
+                // Whoever was the last to use it took it along; that is nobody's failure.
+                Some(exchange) if missing => {
+                    self.declared().remove(&exchange.name);
+                    sleep(GONE_PAUSE).await;
+                    batch = again;
+                }
+                _ => return again,
+            }
+        }
+    }
+
+    /// A channel that nothing is under way on, once the exchange is there.
+    async fn channel_to(&self, exchange: Option<&Exchange>) -> Result<Channel, PublishError> {
+        if let Some(exchange) = exchange {
+            self.make_known(exchange).await?;
+        }
+        self.channel().await
     }
 
     /// Makes an exchange, unless it was made before.
@@ -209,8 +300,17 @@ impl Publisher {
         channel
             .confirm_select(ConfirmSelectOptions::default())
             .await
-            .map_err(|error| PublishError::Broken(error.into()))?;
+            .map_err(|error| PublishError::Broken(error.to_string()))?;
         Ok(channel)
+    }
+
+    /// Keeps a channel for the next messages; one too many is closed when it is dropped here, with
+    /// nothing under way.
+    fn keep(&self, channel: Channel) {
+        let mut at_rest = lock(&self.at_rest);
+        if at_rest.len() < AT_REST {
+            at_rest.push(channel);
+        }
     }
 
     fn declared(&self) -> MutexGuard<'_, HashSet<String>> {
@@ -222,33 +322,58 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Keeps a channel for the next message; one too many is closed when it is dropped here, with
-/// nothing under way.
-fn keep(at_rest: &Mutex<Vec<Channel>>, channel: Channel) {
-    let mut at_rest = lock(at_rest);
-    if at_rest.len() < AT_REST {
-        at_rest.push(channel);
+/// Until nobody waits for any of them.
+async fn all_abandoned(batch: &mut [Pending]) {
+    for pending in batch {
+        pending.verdict.closed().await;
     }
 }
 
-/// Publishes, awaits the confirm, and only then lets go of channel and place.
-async fn publish_on(
-    channel: Channel,
-    parcel: Arc<Parcel>,
-    at_rest: Arc<Mutex<Vec<Channel>>>,
-    _place: Underway,
-) -> lapin::Result<Confirmation> {
-    let route = &parcel.route;
-    let options = BasicPublishOptions {
-        mandatory: route.mandatory,
-        ..BasicPublishOptions::default()
+/// What became of a message, or why the broker did not say.
+type Outcome = lapin::Result<Result<(), PublishError>>;
+
+/// Publishes a batch on a channel of its own, and awaits that all of it is confirmed or the channel lost.
+async fn publish_together(channel: &Channel, batch: &[Pending]) -> Vec<Outcome> {
+    let publish = async |parcel: &Parcel| {
+        let route = &parcel.route;
+        let options = BasicPublishOptions {
+            mandatory: route.mandatory,
+            ..BasicPublishOptions::default()
+        };
+        let (exchange, key) = (route.exchange_name().into(), route.key.as_str().into());
+        let properties = properties(&parcel.message, parcel.codec);
+        channel
+            .basic_publish(exchange, key, options, parcel.body(), properties)
+            .await?
+            .await
     };
-    let (exchange, key) = (route.exchange_name().into(), route.key.as_str().into());
-    let properties = properties(&parcel.message, parcel.codec);
-    let publishing = channel.basic_publish(exchange, key, options, parcel.body(), properties);
-    let confirmation = publishing.await?.await?;
-    keep(&at_rest, channel);
-    Ok(confirmation)
+    // All are on their way before the first is confirmed.
+    let confirmations = join_all(batch.iter().map(|pending| publish(&pending.parcel))).await;
+    let mut returned = Vec::new();
+    let mut verdict = |confirmation| match confirmation {
+        Confirmation::NotRequested => Ok(()),
+        Confirmation::Ack(message) => {
+            returned.extend(message);
+            Ok(())
+        }
+        // The broker could not keep it: as good as a lost connection, so it is sent again.
+        Confirmation::Nack(message) => {
+            returned.extend(message);
+            let problem = "the broker could not take it".to_owned();
+            Err(PublishError::Broken(problem))
+        }
+    };
+    let outcomes = confirmations.into_iter();
+    let mut outcomes: Vec<_> = outcomes.map(|outcome| outcome.map(&mut verdict)).collect();
+    for message in returned {
+        // Each has a unique id in its body.
+        let is_it = |pending: &Pending| pending.parcel.body() == message.data;
+        if let Some(index) = batch.iter().position(is_it) {
+            let key = batch[index].parcel.route.key.clone();
+            outcomes[index] = Ok(Err(PublishError::Returned(key)));
+        }
+    }
+    outcomes
 }
 
 /// A message that is ready to be sent, as often as that takes.
@@ -339,18 +464,10 @@ impl Route {
         self.exchange.as_ref().map_or("", |exchange| &exchange.name)
     }
 
-    /// What tells it from other destinations.
+    /// What tells it from other destinations: names may have spaces in them.
     fn destination(&self) -> String {
-        format!("{} {}", self.exchange_name(), self.key)
-    }
-}
-
-fn verdict(confirmation: Confirmation, routing_key: String) -> Result<(), PublishError> {
-    match confirmation {
-        Confirmation::Ack(None) | Confirmation::NotRequested => Ok(()),
-        Confirmation::Ack(Some(_)) => Err(PublishError::Returned(routing_key)),
-        // The broker could not keep it: as good as a lost connection, so it is sent again.
-        Confirmation::Nack(_) => Err(PublishError::Broken("the broker could not take it".into())),
+        let exchange = self.exchange_name();
+        format!("{} {exchange} {}", exchange.len(), self.key)
     }
 }
 
