@@ -8,9 +8,9 @@ BROKER ?= memory
 unexport CARGO_TARGET_DIR
 
 # Those that plugins can be written in from a template, each with a script that installs its compiler.
-LANGUAGES = assemblyscript c javascript python rust typescript zig
+LANGUAGES = assemblyscript c go javascript python rust typescript wat zig
 
-.PHONY: help build plugins examples demo test conformance zoo languages docs lint fuzz format setup setup-rabbitmq setup-redis setup-peers setup-fuzz setup-languages $(LANGUAGES:%=setup-%)
+.PHONY: help build plugins examples demo test conformance zoo languages bench docs lint fuzz format setup setup-rabbitmq setup-redis setup-peers setup-fuzz setup-bench setup-languages $(LANGUAGES:%=setup-%)
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -40,6 +40,10 @@ zoo: setup build plugins ## Measure what hostile guests cost, and write docs/hos
 languages: setup-languages build plugins ## Measure the examples of every language, and write docs/languages.md
 	ENDPOINTD_MEASURE=1 $(CARGO) test --package endpointd --test it -- --nocapture languages::figures
 
+bench: setup setup-bench plugins ## Measure beside oslo.messaging and others, and write docs/benchmarks.md (20 minutes)
+	$(CARGO) build --release --package endpointd --package endpointd-bench --bins
+	target/release/endpointd-bench
+
 docs: ## Write docs/configuration.md from the types
 	ENDPOINTD_WRITE_DOCS=1 $(CARGO) test --quiet --package endpointd --test it -- docs::
 
@@ -68,6 +72,9 @@ setup-peers:
 
 setup-fuzz:
 	@scripts/setup-fuzz.sh
+
+setup-bench:
+	@scripts/setup-bench.sh
 
 setup-languages: ## Install the compilers that plugins are tested with; what cannot be had is left out
 	@scripts/setup-languages.sh $(LANGUAGES)

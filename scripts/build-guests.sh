@@ -1,14 +1,15 @@
 #!/bin/sh
 # build-guests.sh [FOLDER...]: builds guests and puts each beside its plugin.toml, ready to be served:
-# plugins/NAME in target/plugins/NAME, examples/NAME in target/examples/NAME, and those of the tests
-# in target/guests/NAME. Without folders it builds them all.
+# plugins/NAME in target/plugins/NAME, examples/NAME in target/examples/NAME, those of the tests in
+# target/guests/NAME, and what benchmarks measure in target/bench/NAME. Without folders it builds them
+# all.
 . "$(dirname "$0")/common.sh"
 cd "$(dirname "$0")/.."
 
 # Is there where the usual compiler cannot build guests.
 PATH="$cache/toolchains/rust/bin:$PATH"
 
-[ $# != 0 ] || set -- plugins/* examples/greeter tests/guests/*
+[ $# != 0 ] || set -- plugins/* examples/greeter tests/guests/* bench/measured
 packages=""
 for folder in "$@"; do
     if ! [ -f "$folder/Cargo.toml" ] || ! [ -f "$folder/plugin.toml" ]; then

@@ -45,3 +45,17 @@ python_environment() {
         python3 -m venv "$1"
     fi
 }
+
+# python_packages FOLDER REQUIREMENTS WHAT: a virtual environment with the packages of a file, made once per
+# version of it.
+python_packages() {
+    if cmp -s "$2" "$1/requirements.txt"; then
+        return
+    fi
+    rm -rf "$1"
+    python_environment "$1"
+    say "Installing $3 from PyPI"
+    "$1/bin/pip" install --quiet --disable-pip-version-check -r "$2"
+    # Last, so that an interrupted installation is done again.
+    cp "$2" "$1/requirements.txt"
+}

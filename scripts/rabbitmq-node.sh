@@ -28,8 +28,10 @@ export RABBITMQ_MNESIA_BASE="$folder/mnesia"
 export RABBITMQ_LOG_BASE="$folder/log"
 export RABBITMQ_ENABLED_PLUGINS_FILE="$folder/enabled_plugins"
 export RABBITMQ_CONFIG_FILE="$folder/rabbitmq.conf"
-# One scheduler is enough for a test, and nobody else is to join the node.
-export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+S 1:1 -kernel inet_dist_use_interface {127,0,0,1}"
+# One scheduler is enough for a test, unless something else is asked for; and nobody else is to join
+# the node.
+schedulers="${ENDPOINTD_RABBITMQ_SCHEDULERS-+S 1:1}"
+export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="$schedulers -kernel inet_dist_use_interface {127,0,0,1}"
 # Then the server takes the place of its script, and gets the signals.
 export RUNNING_UNDER_SYSTEMD=yes
 # The wrapper on PATH switches to the user `rabbitmq`; the script in the package does not.

@@ -4,15 +4,4 @@
 . "$(dirname "$0")/common.sh"
 cd "$(dirname "$0")/.."
 
-requirements=tests/peers/requirements.txt
-peers="$cache/peers"
-
-if cmp -s "$requirements" "$peers/requirements.txt"; then
-    exit 0
-fi
-rm -rf "$peers"
-python_environment "$peers"
-say "Installing oslo.messaging and neutron from PyPI (about a minute)"
-"$peers/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"
-# Last, so that an interrupted installation is done again.
-cp "$requirements" "$peers/requirements.txt"
+python_packages "$cache/peers" tests/peers/requirements.txt "oslo.messaging and neutron (about a minute)"

@@ -1,5 +1,6 @@
 //! The command line: one struct a command, and the exit codes.
 
+pub mod bench;
 pub mod call;
 pub mod cast;
 pub mod check;
@@ -7,7 +8,9 @@ pub mod compile;
 pub mod completions;
 pub mod dev;
 pub mod exit_code;
+pub mod figures;
 pub mod host;
+pub mod load;
 pub mod message;
 pub mod new;
 pub mod plugins;
@@ -50,6 +53,7 @@ enum Command {
     Check(check::Check),
     Call(call::Call),
     Cast(cast::Cast),
+    Bench(bench::Bench),
     Completions(completions::Completions),
     #[command(name = compiler::COMMAND, hide = true)]
     Compile(compile::Compile),
@@ -68,6 +72,7 @@ impl Cli {
             Command::Check(check) => check.run(),
             Command::Call(call) => call.run(),
             Command::Cast(cast) => cast.run(),
+            Command::Bench(bench) => bench.run(),
             Command::Completions(completions) => completions.run(Self::command()),
             Command::Compile(compile) => return compile.run(),
         };

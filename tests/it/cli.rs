@@ -1,5 +1,6 @@
 //! What a person sees: one clear line for what is wrong, exit codes, the output of each command.
 
+mod bench;
 mod sending;
 
 use std::process::{Command, Output};

@@ -97,7 +97,7 @@ fn report(outcome: &Outcome, as_json: bool, kind: Kind) -> io::Result<()> {
 }
 
 /// What others wrote must not steer the terminal.
-fn harmless(text: &str) -> String {
+pub fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
@@ -139,7 +139,7 @@ fn one_line(json: &str) -> Cow<'_, str> {
 }
 
 /// Ctrl-C, or SIGTERM.
-async fn interruption() -> io::Result<()> {
+pub async fn interruption() -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         interrupted = tokio::signal::ctrl_c() => interrupted,
