@@ -51,7 +51,7 @@ macro_rules! languages {
 
             #[test]
             fn a_new_project_is_tested_served_and_served_again_when_it_is_saved() {
-                super::check_project(LANGUAGE);
+                let _ = super::check_project(LANGUAGE);
             }
 
             #[test]
@@ -586,8 +586,9 @@ impl Drop for Dev {
     }
 }
 
+/// Tells how long it took from a save until what was saved was served.
 #[track_caller]
-fn check_project(language: &str) {
+fn check_project(language: &str) -> Duration {
     let folder = tempfile::tempdir().expect("a folder");
     let endpointd = env!("CARGO_BIN_EXE_endpointd");
     let made = Command::new(endpointd)
@@ -679,9 +680,11 @@ fn check_project(language: &str) {
     wait("what is wrong is told", &|| logged().contains(problem));
     assert_eq!(greet("Ada"), "\"Hello, Ada\"");
     let after = before.replace("a name is needed", "who are you");
-    std::fs::write(&source, after).expect("saved");
     let expected = "builtins.ValueError: who are you";
+    let saved = Instant::now();
+    std::fs::write(&source, after).expect("saved");
     wait("what was saved is served", &|| greet("") == expected);
+    saved.elapsed()
 }
 
 /// docs/languages.md has a row for each language; `make languages` measures them and writes them.
@@ -692,8 +695,8 @@ fn figures_of_every_language_are_on_the_page() {
     let (begin, end) = ("<!-- begin: figures -->\n", "<!-- end: figures -->\n");
     if std::env::var_os("ENDPOINTD_MEASURE").is_some() {
         let rows: String = LANGUAGES.iter().map(|language| figures(language)).collect();
-        let head = "| language | compiler | build | file | instance | memory | core instances | first call | warm call |\n\
-                    |---|---|---|---|---|---|---|---|---|\n";
+        let head = "| language | compiler | build | save to served | file | instance | memory | core instances | first call | warm call | of the contract |\n\
+                    |---|---|---|---|---|---|---|---|---|---|---|\n";
         let (before, rest) = page.split_once(begin).expect("the mark");
         let (_, after) = rest.split_once(end).expect("the mark");
         page = format!("{before}{begin}{head}{rows}{end}{after}");
@@ -764,8 +767,11 @@ fn figures(language: &str) -> String {
     let first = timed();
     let mut warm: Vec<f64> = (0..500).map(|_| timed()).collect();
     warm.sort_by(f64::total_cmp);
+    drop(host);
+    let contract = works(&serve(language, |_| {}));
+    let saved = check_project(language).as_secs_f64();
     format!(
-        "| [{language}](../examples/{language}) | {} | {build} | {} KiB | {} µs | {} KiB | {} | {first:.1} ms | {:.2} ms |\n",
+        "| [{language}](../examples/{language}) | {} | {build} | {saved:.1} s | {} KiB | {} µs | {} KiB | {} | {first:.1} ms | {:.2} ms | {contract} |\n",
         compiler(language),
         number("size_bytes") / 1024,
         number("instance_us"),
@@ -773,6 +779,42 @@ fn figures(language: &str) -> String {
         number("core_instances"),
         warm[warm.len() / 2],
     )
+}
+
+/// Which parts of the contract an inventory uses as it should: all, or all but those that are named.
+fn works(host: &Host) -> String {
+    let put = |name: &str, quantity: i64| {
+        let context = json!({"user": "ada"});
+        host.call_with(json!({
+            "topic": "inventory", "method": "put", "version": "1.1", "context": context,
+            "args": {"name": name, "quantity": quantity},
+        }))
+    };
+    let (first, second) = (put("part", 9), put("part", 1));
+    let refused = put("part", -1);
+    let count = result(host, "count", json!({}));
+    let parts = [
+        ("results", first["result"]["quantity"] == 9),
+        ("failures", refused["failure"]["class"].is_string()),
+        ("context", first["result"]["by"] == "ada"),
+        ("buckets", count["quantity"].as_i64() > Some(0)),
+        ("increments", count["puts"].as_i64() > Some(1)),
+        ("swaps", second["result"]["previous"] == 9),
+        (
+            "settings and calls out",
+            second["result"]["order"] == "order 7",
+        ),
+        ("the log", host.log().contains("part")),
+    ];
+    let failing: Vec<_> = parts
+        .iter()
+        .filter(|(_, works)| !works)
+        .map(|(name, _)| *name)
+        .collect();
+    match failing.is_empty() {
+        true => format!("all {} parts", parts.len()),
+        false => format!("all but {}", failing.join(", ")),
+    }
 }
 
 /// What built it, by its own words.

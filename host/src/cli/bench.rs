@@ -293,9 +293,9 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 fn duration_or_none(text: &str) -> Result<Duration, String> {
-    match text {
+    match text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic()) {
         "0" => Ok(Duration::ZERO),
-        text => duration(text),
+        _ => duration(text),
     }
 }
 
@@ -334,6 +334,15 @@ mod tests {
         ] {
             assert!(size(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn no_warm_up_is_a_time_too() {
+        for text in ["0", "0ms", "0s"] {
+            assert_eq!(duration_or_none(text), Ok(Duration::ZERO), "{text}");
+        }
+        assert_eq!(duration_or_none("2ms"), Ok(Duration::from_millis(2)));
+        assert!(duration_or_none("").is_err());
     }
 
     #[test]

@@ -97,7 +97,7 @@ fn calls_at_a_rate_begin_on_time_and_failures_are_told_by_kind() {
         .concat(),
     );
     let text = String::from_utf8(output.stdout).expect("text");
-    assert!(text.contains("2,061 bytes of arguments"), "{text}");
+    assert!(text.contains("2,060 bytes of arguments"), "{text}");
     assert!(text.contains("latency    p50 "), "{text}");
     assert!(text.contains("failed     none"), "{text}");
 }
