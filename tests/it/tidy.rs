@@ -177,6 +177,7 @@ const SIBLINGS: &[(&str, &[&str])] = &[
             "acknowledgements",
             "publisher",
             "lane",
+            "parcel",
             "connection",
             "socket",
             "tls",

@@ -6,6 +6,7 @@ mod connection;
 mod lane;
 mod listener;
 pub mod options;
+mod parcel;
 mod publisher;
 mod socket;
 mod stream_position;

@@ -6,16 +6,14 @@
 //! what it returned is known by its body, once the whole batch is confirmed: a return comes before the
 //! confirm of its message, but not always with it.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::protocol::AMQPSoftError;
-use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation, ErrorKind};
+use lapin::{Channel, Confirmation, ErrorKind};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
@@ -24,8 +22,8 @@ use tracing::warn;
 use super::connection::Connection;
 use super::lane::Lane;
 use super::options::Config;
+use super::parcel::Parcel;
 use super::topology::Exchange;
-use crate::protocol::compression::{Codec, compressed};
 use crate::transport::{Destination, Outgoing, TransportError};
 
 /// Channels that are kept for the next messages.
@@ -33,15 +31,8 @@ const AT_REST: usize = 64;
 /// Exchanges that are known to be there. One more and all are forgotten: declaring one again costs a
 /// round trip, and nothing else.
 const REMEMBERED_EXCHANGES: usize = 1000;
-/// What RabbitMQ takes at most, whatever it is configured to. By default it takes less: 128 MiB, and
-/// 16 MiB from 4.0 on.
-const LARGEST_BODY: usize = 512 * 1024 * 1024;
 /// The pause before an exchange is made again that is not there any more.
 const GONE_PAUSE: Duration = Duration::from_millis(20);
-/// What is published within that time has its caller's whole timeout as its expiration.
-const PROMPT: Duration = Duration::from_secs(1);
-/// RabbitMQ refuses longer ones, and closes the channel.
-const LONGEST_EXPIRATION_MS: u128 = u32::MAX as u128;
 
 /// Publishes over one connection.
 pub(super) struct Publisher {
@@ -149,7 +140,8 @@ impl Publisher {
         to: &Destination,
         message: &Arc<Outgoing>,
     ) -> Result<(), PublishError> {
-        let parcel = Parcel::new(to, message, &self.shared.config)?;
+        let parcel =
+            Parcel::new(to, message, &self.shared.config).map_err(PublishError::Refused)?;
         let destination = parcel.route.destination();
         let bytes = parcel.body().len();
         let (verdict, waiting) = oneshot::channel();
@@ -341,7 +333,7 @@ async fn publish_together(channel: &Channel, batch: &[Pending]) -> Vec<Outcome> 
             ..BasicPublishOptions::default()
         };
         let (exchange, key) = (route.exchange_name().into(), route.key.as_str().into());
-        let properties = properties(&parcel.message, parcel.codec);
+        let properties = parcel.properties();
         channel
             .basic_publish(exchange, key, options, parcel.body(), properties)
             .await?
@@ -376,127 +368,7 @@ async fn publish_together(channel: &Channel, batch: &[Pending]) -> Vec<Outcome> 
     outcomes
 }
 
-/// A message that is ready to be sent, as often as that takes.
-struct Parcel {
-    route: Route,
-    message: Arc<Outgoing>,
-    codec: Option<Codec>,
-    /// The body, where it is not the message's own.
-    compressed: Option<Vec<u8>>,
-}
-
-impl Parcel {
-    fn new(
-        to: &Destination,
-        message: &Arc<Outgoing>,
-        config: &Config,
-    ) -> Result<Self, PublishError> {
-        let codec = config.kombu_compression.codec();
-        let parcel = Self {
-            route: Route::new(to, message.mandatory, config)?,
-            message: Arc::clone(message),
-            codec,
-            compressed: match compressed(codec, &message.body) {
-                Cow::Owned(body) => Some(body),
-                Cow::Borrowed(_) => None,
-            },
-        };
-        let bytes = parcel.body().len();
-        match bytes > LARGEST_BODY {
-            false => Ok(parcel),
-            true => Err(PublishError::Refused(format!(
-                "the message has {} MiB, and RabbitMQ takes {} at most",
-                bytes.div_ceil(1024 * 1024),
-                LARGEST_BODY / (1024 * 1024)
-            ))),
-        }
-    }
-
-    fn body(&self) -> &[u8] {
-        self.compressed.as_deref().unwrap_or(&self.message.body)
-    }
-}
-
-/// Where a message goes, in AMQP's terms.
-struct Route {
-    /// `None` is the default one, which reaches queues by their names.
-    exchange: Option<Exchange>,
-    key: String,
-    mandatory: bool,
-}
-
-impl Route {
-    fn new(to: &Destination, mandatory: bool, config: &Config) -> Result<Self, PublishError> {
-        let route = match to {
-            Destination::Reply { queue } => Self {
-                exchange: None,
-                key: queue.clone(),
-                mandatory: mandatory && config.direct_mandatory_flag,
-            },
-            Destination::Topic {
-                exchange,
-                topic,
-                server,
-            } => Self {
-                exchange: Some(Exchange::topic(exchange, config)),
-                key: match server {
-                    Some(server) => format!("{topic}.{server}"),
-                    None => topic.clone(),
-                },
-                mandatory,
-            },
-            Destination::Fanout { topic } => Self {
-                exchange: Some(Exchange::fanout(topic, config)),
-                key: String::new(),
-                mandatory: false,
-            },
-        };
-        for name in [route.exchange_name(), &route.key] {
-            if ShortString::try_new(name).is_err() {
-                let problem = "a name has more than 255 bytes".to_owned();
-                return Err(PublishError::Refused(problem));
-            }
-        }
-        Ok(route)
-    }
-
-    fn exchange_name(&self) -> &str {
-        self.exchange.as_ref().map_or("", |exchange| &exchange.name)
-    }
-
-    /// What tells it from other destinations: names may have spaces in them.
-    fn destination(&self) -> String {
-        let exchange = self.exchange_name();
-        format!("{} {exchange} {}", exchange.len(), self.key)
-    }
-}
-
 fn is_missing(error: &lapin::Error) -> bool {
     matches!(error.kind(), ErrorKind::ProtocolError(protocol)
         if protocol.get_id() == AMQPSoftError::NOTFOUND.get_id())
-}
-
-/// The properties that upstream gives every message (kombu's defaults and delivery mode 2).
-fn properties(message: &Outgoing, codec: Option<Codec>) -> BasicProperties {
-    let mut headers = FieldTable::default();
-    if let Some(codec) = codec {
-        let name = AMQPValue::LongString(codec.header().into());
-        headers.insert("compression".into(), name);
-    }
-    let properties = BasicProperties::default()
-        .with_content_type("application/json".into())
-        .with_content_encoding("utf-8".into())
-        .with_headers(headers)
-        .with_delivery_mode(2)
-        .with_priority(0);
-    match message.expires_in {
-        None => properties,
-        Some(timeout) => {
-            // What had to wait before it could be sent has less time left.
-            let left = message.deadline.saturating_duration_since(Instant::now());
-            let ms = timeout.min(left + PROMPT).as_millis();
-            let ms = ms.min(LONGEST_EXPIRATION_MS);
-            properties.with_expiration(ms.to_string().into())
-        }
-    }
 }
