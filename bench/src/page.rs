@@ -89,10 +89,6 @@ pub(crate) fn targets(table: &Table, curves: &Curves, others: &Others) -> String
     let rate = |kind| median(kind, 64, |row| row.per_second);
     let first = |kind| median(kind, 1, |row| row.p50_us);
     let processor = |kind| median(kind, 64, |row| row.processor_us);
-    let megabyte = curves
-        .payload_bytes
-        .last()
-        .map_or(f64::NAN, |point| point.p50_us / 1000.0);
     let (count, idle_mib) = curves.idle_mib.last().copied().unwrap_or((0, f64::NAN));
     let at_most = |value: f64, bound: f64| value <= bound;
     let at_least = |value: f64, bound: f64| value >= bound;
@@ -152,12 +148,6 @@ pub(crate) fn targets(table: &Table, curves: &Curves, others: &Others) -> String
             idle_mib,
             "under 1024",
             count == 1000 && idle_mib < 1024.0,
-        ),
-        line(
-            "a call with an argument of 1 MiB, the way through the broker included, 4 in flight, p50 in ms",
-            megabyte,
-            "under 10 for the crossing alone",
-            megabyte < 10.0,
         ),
         line(
             "10,000 queued calls: memory at most to memory in usual work",
