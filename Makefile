@@ -40,7 +40,7 @@ zoo: setup build plugins ## Measure what hostile guests cost, and write docs/hos
 languages: setup-languages build plugins ## Measure the examples of every language, and write docs/languages.md
 	ENDPOINTD_MEASURE=1 $(CARGO) test --package endpointd --test it -- --nocapture languages::figures
 
-bench: setup setup-bench plugins ## Measure beside oslo.messaging and others, and write docs/benchmarks.md (20 minutes)
+bench: setup setup-bench plugins ## Measure beside oslo.messaging and others, and write docs/benchmarks.md (half an hour, first build included)
 	$(CARGO) build --release --package endpointd --package endpointd-bench --bins
 	target/release/endpointd-bench
 

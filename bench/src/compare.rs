@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use crate::load::{Load, Sample};
 use crate::node::Node;
 use crate::server::{Kind, Places, Server};
@@ -13,7 +11,7 @@ use crate::spread::Spread;
 pub(crate) const IN_FLIGHT: [u32; 3] = [1, 64, 256];
 
 /// What was measured of one server with so many calls in flight.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) per_second: Spread,
     pub(crate) p50_us: Spread,

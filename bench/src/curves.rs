@@ -2,8 +2,6 @@
 
 use std::fs;
 
-use serde::Serialize;
-
 use crate::load::{Load, Sample};
 use crate::node::Node;
 use crate::server::{Places, Plugins, Server, daemon};
@@ -18,7 +16,7 @@ const HOSTS: [usize; 4] = [1, 2, 3, 4];
 const USUAL_IN_FLIGHT: u32 = 64;
 
 /// One point of a curve.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Point {
     pub(crate) at: f64,
     pub(crate) per_second: f64,
@@ -29,7 +27,7 @@ pub(crate) struct Point {
 }
 
 /// Each curve by what grows in it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Curves {
     pub(crate) in_flight: Vec<Point>,
     pub(crate) payload_bytes: Vec<Point>,

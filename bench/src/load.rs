@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::node::Node;
 use crate::server::{EXCHANGE, Places, TOPIC};
@@ -29,17 +29,16 @@ pub(crate) struct Load<'a> {
 }
 
 /// What `endpointd bench --json` says.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Figures {
     pub(crate) per_second: f64,
     pub(crate) calls: u64,
     pub(crate) ended: u64,
     pub(crate) failed: u64,
-    pub(crate) seconds: f64,
     pub(crate) latency_us: Latency,
 }
 
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Latency {
     pub(crate) p50: f64,
@@ -51,9 +50,8 @@ pub(crate) struct Latency {
 }
 
 /// With what the server used.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Sample {
-    #[serde(flatten)]
     pub(crate) figures: Figures,
     /// Of the server, for each call.
     pub(crate) processor_us: f64,

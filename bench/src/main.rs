@@ -23,7 +23,8 @@ use crate::server::Places;
 
 /// Measure endpointd beside others on one private RabbitMQ node, and write docs/benchmarks.md.
 ///
-/// To be run where the workspace is. What cannot be measured ends it, and nothing is written then.
+/// To be run where the workspace is. What cannot be measured ends it, and nothing is written then; but for the
+/// overload, which the page is written without before it ends with an error.
 #[derive(Parser)]
 struct Arguments {
     /// How often the servers are measured side by side; the page has the medians
@@ -59,10 +60,11 @@ fn main() -> anyhow::Result<()> {
     let machine = page::machine(rounds, arguments.seconds)?;
     let figures = docs.join("benchmarks");
     fs::create_dir_all(&figures)?;
-    let page = docs.join("benchmarks.md");
-    page::put(&page, "machine", &machine)?;
-    page::put(&page, "servers", &page::servers(&table))?;
-    page::put(&page, "targets", &page::targets(&table, &curves, &others))?;
+    let path = docs.join("benchmarks.md");
+    let mut page = fs::read_to_string(&path)?;
+    page = page::put(&page, "machine", &machine)?;
+    page = page::put(&page, "servers", &page::servers(&table))?;
+    page = page::put(&page, "targets", &page::targets(&table, &curves, &others))?;
     plot::servers(&figures.join("servers.svg"), &table)?;
     for (name, what, points) in [
         ("in-flight", "calls in flight", &curves.in_flight),
@@ -71,11 +73,15 @@ fn main() -> anyhow::Result<()> {
         ("topics", "topics", &curves.topics),
         ("hosts", "hosts", &curves.hosts),
     ] {
-        page::put(&page, name, &page::curve(what, points))?;
+        page = page::put(&page, name, &page::curve(what, points))?;
         plot::curve(&figures.join(format!("{name}.svg")), what, points)?;
     }
-    eprintln!("Wrote {} and the plots beside it", page.display());
-    Ok(())
+    fs::write(&path, page)?;
+    eprintln!("Wrote {} and the plots beside it", path.display());
+    others
+        .overload
+        .map(|_| ())
+        .context("the page is without the overload")
 }
 
 fn places() -> anyhow::Result<Places> {

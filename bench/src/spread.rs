@@ -1,8 +1,6 @@
 //! The middle of several measurements, and how far they lie apart.
 
-use serde::Serialize;
-
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
     pub(crate) least: f64,
