@@ -3,6 +3,7 @@
 import json
 
 from . import host
+from .endpoint import to_json
 from .failure import Failure
 
 
@@ -73,4 +74,4 @@ def _read(value: bytes):
 
 
 def _write(value) -> bytes:
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return to_json(value, "the value is").encode()

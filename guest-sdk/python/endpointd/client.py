@@ -43,10 +43,10 @@ class Unavailable(Error):
 
 
 class Remote(Error):
-    """The other side answered with an exception, whose class, module, kwargs and traceback this one has."""
+    """The other side answered with an exception, and this one is as that is."""
 
-    def __init__(self, class_, module, message, kwargs, traceback):
-        super().__init__(message, class_=class_, module=module, kwargs=kwargs)
+    def __init__(self, class_, module, message, kwargs, traceback, expected=False):
+        super().__init__(message, class_=class_, module=module, kwargs=kwargs, expected=expected)
         self.lines = traceback
 
 
@@ -61,7 +61,10 @@ class Target:
     def prepare(self, *, timeout: float | None = None, context: dict | None = None) -> "Target":
         """The same with a shorter time, in seconds, or another context than that of the call being answered."""
         prepared = copy.copy(self)
-        prepared.timeout, prepared.context = timeout, context
+        if timeout is not None:
+            prepared.timeout = timeout
+        if context is not None:
+            prepared.context = context
         return prepared
 
     def call(self, method: str, /, **args):
@@ -77,6 +80,10 @@ class Target:
         self._send("fanout", method, args)
 
     def _send(self, kind, method, args):
-        timeout_ms = None if self.timeout is None else min(max(int(self.timeout * 1000), 0), 2**32 - 1)
-        context = None if self.context is None else to_json(self.context)
-        return host.send(kind, self, method, to_json(args), timeout_ms, context)
+        timeout_ms = None if self.timeout is None else int(min(max(self.timeout * 1000, 0), 2**32 - 1))
+        try:
+            context = None if self.context is None else to_json(self.context, "the context is")
+            written = to_json(args, "the arguments are")
+        except ValueError as error:
+            raise Invalid(str(error)) from None
+        return host.send(kind, self, method, written, timeout_ms, context)

@@ -9,8 +9,6 @@ import typing
 
 from .failure import Failure
 
-_served: list[type["Endpoint"]] = []
-
 
 class Endpoint:
     """Derive from it: `class Greeter(Endpoint, version="1.0", namespace=None)`.
@@ -18,27 +16,38 @@ class Endpoint:
     Its public methods are what callers may use. It is made once an instance of the plugin, without arguments.
     """
 
-    version: str
-    namespace: str | None = None
-
     def __init_subclass__(cls, version: str | None = None, namespace: str | None = None, **rest):
         super().__init_subclass__(**rest)
         if version is None:
             raise TypeError(f"say which version {cls.__name__} is: class {cls.__name__}(Endpoint, version='1.0')")
         _numbers(version)
-        cls.version, cls.namespace = version, namespace
         found = inspect.getmembers(cls, inspect.isfunction)
-        cls.methods = {name: _Method(name, function) for name, function in found if not name.startswith("_")}
-        cls.instance = None
-        _served.append(cls)
+        methods = {name: _Method(cls, name, function) for name, function in found if not name.startswith("_")}
+        _served.append(Served(cls, version, namespace, methods))
+
+
+@dataclasses.dataclass
+class Served:
+    """An endpoint and how it is asked for. It is apart, as the author's methods may have any name."""
+
+    endpoint: type[Endpoint]
+    version: str
+    namespace: str | None
+    methods: dict[str, "_Method"]
+    instance: Endpoint | None = None
+
+
+_served: list[Served] = []
 
 
 class _Method:
     """A method, and what it takes."""
 
-    def __init__(self, name, function):
+    def __init__(self, cls, name, function):
         self.name = name
-        parameters = list(_signature(function).parameters.values())[1:]
+        parameters = list(_signature(function).parameters.values())
+        if not isinstance(inspect.getattr_static(cls, name), staticmethod):
+            del parameters[:1]
         named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         if any(one.kind not in (*named, inspect.Parameter.VAR_KEYWORD) for one in parameters):
             raise TypeError(f"{name}() takes arguments without names, and callers name all of them")
@@ -56,7 +65,7 @@ class _Method:
         for name, value in args.items():
             if name in self.kinds:
                 if not _fits(value, self.kinds[name]):
-                    wanted, found = _name(self.kinds[name]), type(value).__name__
+                    wanted, found = _name(self.kinds[name]), _found(value)
                     raise TypeError(f"{self.name}() argument '{name}': {found} is no {wanted}")
             elif not self.takes_rest or name == "context":
                 raise TypeError(f"{self.name}() got an unexpected keyword argument '{name}'")
@@ -92,12 +101,22 @@ def _fits(value, kind) -> bool:
     if kind in (None, type(None)):
         return value is None
     if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**64
+        return isinstance(value, int) and not isinstance(value, bool) and not _is_large(value)
     if kind is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     if kind in (str, bool, list, dict):
         return isinstance(value, kind)
     return True
+
+
+def _is_large(value: int) -> bool:
+    """Whether it is beyond 64 bits, which no other language takes."""
+    return not -(2**63) <= value < 2**64
+
+
+def _found(value) -> str:
+    is_large = isinstance(value, int) and _is_large(value)
+    return "int beyond 64 bits" if is_large else type(value).__name__
 
 
 def _name(kind) -> str:
@@ -111,7 +130,7 @@ def _numbers(version: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def served() -> list[type[Endpoint]]:
+def served() -> list[Served]:
     """Every endpoint that was defined."""
     return _served
 
@@ -120,30 +139,30 @@ def dispatch(namespace, version, method, args: str, context: str) -> str:
     """Has the endpoint with the highest version that fits answer: JSON in, JSON out."""
     major, minor = _numbers(version)
 
-    def fits(endpoint):
-        has_major, has_minor = _numbers(endpoint.version)
+    def fits(one):
+        has_major, has_minor = _numbers(one.version)
         is_compatible = has_major == major and has_minor >= minor
-        return endpoint.namespace == namespace and is_compatible and method in endpoint.methods
+        return one.namespace == namespace and is_compatible and method in one.methods
 
-    fitting = [endpoint for endpoint in _served if fits(endpoint)]
+    fitting = [one for one in _served if fits(one)]
     if not fitting:
         raise Failure(
             f"Endpoint does not support RPC method {method}",
             class_="NoSuchMethod",
             module="oslo_messaging.rpc.dispatcher",
         )
-    endpoint = max(fitting, key=lambda one: _numbers(one.version))
-    if endpoint.instance is None:
-        endpoint.instance = endpoint()
+    answering = max(fitting, key=lambda one: _numbers(one.version))
+    if answering.instance is None:
+        answering.instance = answering.endpoint()
     arguments = json.loads(args)
-    endpoint.methods[method].check(arguments)
-    if endpoint.methods[method].takes_context:
+    answering.methods[method].check(arguments)
+    if answering.methods[method].takes_context:
         arguments["context"] = json.loads(context)
-    return to_json(getattr(endpoint.instance, method)(**arguments))
+    return to_json(getattr(answering.instance, method)(**arguments), "the result is")
 
 
-def to_json(value) -> str:
-    """JSON text, of dataclasses too; a ValueError if it is none."""
+def to_json(value, what_is: str) -> str:
+    """JSON text, of dataclasses too; a ValueError that begins with `what_is` if it is none."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
         text.encode()
@@ -152,7 +171,7 @@ def to_json(value) -> str:
         # A lone surrogate is only text as an escape.
         return json.dumps(value, allow_nan=False, default=_plain)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"the result is no JSON: {error}") from None
+        raise ValueError(f"{what_is} no JSON: {error}") from None
 
 
 def _plain(value):

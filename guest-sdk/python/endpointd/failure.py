@@ -3,7 +3,8 @@
 import os
 import traceback
 
-_LIBRARY = os.path.dirname(__file__)
+# With the separator, as an author's `endpointd_greeter` may lie beside it.
+_LIBRARY = os.path.join(os.path.dirname(__file__), "")
 
 
 class Failure(Exception):
@@ -35,11 +36,19 @@ def describe(error: BaseException) -> dict:
     return {
         "class_": (is_failure and error.class_) or type(error).__name__,
         "module": (is_failure and error.module) or type(error).__module__,
-        "message": str(error),
+        "message": _message(error),
         "kwargs": kwargs if isinstance(kwargs, dict) else {},
         "traceback": error.lines if is_failure and error.lines is not None else _lines(error),
         "expected": bool(getattr(error, "expected", False)),
     }
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as another:
+        # That one went wrong is what the caller has to know, whatever is wrong with its text.
+        return f"its text cannot be had: {type(another).__name__}"
 
 
 def _lines(error: BaseException) -> list[str]:

@@ -67,7 +67,8 @@ class _Bucket:
         return self.values.get(key)
 
     def set(self, key, value):
-        self.values[key] = bytes(value)
+        # Of an integer, bytes() would make so many zeros.
+        self.values[key] = memoryview(value).tobytes()
 
     def delete(self, key):
         self.values.pop(key, None)
@@ -79,14 +80,25 @@ class _Bucket:
         return sorted(self.values)
 
     def increment(self, key, delta):
-        total = int(self.values.get(key, b"0")) + delta
+        from .bucket import BucketError
+
+        try:
+            total = int(self.values.get(key, b"0")) + delta
+        except ValueError:
+            total = None
+        if total is None or not -(2**63) <= total < 2**63:
+            raise BucketError("the bucket failed: the value is not a decimal number of 64 bits, or would not be one")
         self.values[key] = str(total).encode()
         return total
 
     def update(self, key, change):
-        before = self.values.get(key)
-        self.values[key] = change(before)
-        return before
+        while True:
+            before = self.values.get(key)
+            after = change(before)
+            # A test may play the other one that writes meanwhile.
+            if self.values.get(key) == before:
+                self.values[key] = after
+                return before
 
 
 def send(kind, target, method, args, timeout_ms, context):

@@ -15,14 +15,18 @@ def log(level, message):
 
 
 def config_get(key):
-    try:
-        return config.get(key)
-    except Err as error:
-        raise RuntimeError(f"the settings cannot be read: {error.value.value}") from None
+    return _configured(config.get, key)
 
 
 def config_all():
-    return dict(config.get_all())
+    return dict(_configured(config.get_all))
+
+
+def _configured(function, *args):
+    try:
+        return function(*args)
+    except Err as error:
+        raise RuntimeError(f"the settings cannot be read: {error.value.value}") from None
 
 
 def call_id():
@@ -129,12 +133,21 @@ def _client_error(error):
         case _:
             failure = error.value
             kwargs = json.loads(failure.kwargs) if failure.kwargs else {}
-            return ours.Remote(failure.class_, failure.module, failure.message, kwargs, failure.traceback)
+            given = (failure.class_, failure.module, failure.message, kwargs, failure.traceback, failure.expected)
+            return ours.Remote(*given)
 
 
 def _text(text):
     """As it can cross: a lone surrogate cannot."""
     return text.encode("utf-8", "replace").decode()
+
+
+def _kwargs(kwargs):
+    try:
+        return json.dumps(kwargs, allow_nan=False, default=str) if kwargs else None
+    except Exception:
+        # The failure says more without them than a trap would.
+        return None
 
 
 class WitWorld(wit_world.WitWorld):
@@ -157,7 +170,7 @@ class WitWorld(wit_world.WitWorld):
             _text(told["class_"]),
             _text(told["module"]),
             _text(told["message"]),
-            json.dumps(told["kwargs"], default=str) if told["kwargs"] else None,
+            _kwargs(told["kwargs"]),
             [_text(line) for line in told["traceback"]],
             told["expected"],
         )
