@@ -151,10 +151,12 @@ pub(crate) fn targets(table: &Table, curves: &Curves, others: &Others) -> String
                 1.25,
             ));
             format!(
-                "In the overload {:.0} calls/s were asked for, where {:.0} is what it can do; {} of all calls were answered in \
-                 time and {} were not; memory was {:.0} MiB before and {:.0} MiB at most.",
+                "In the overload {:.0} calls/s were asked for, where {:.0} is what it can do with 64 in flight, and it served \
+                 {:.0}; {} calls were answered within the second that their callers gave them and {} were not; memory was \
+                 {:.0} MiB before and {:.0} MiB at most.",
                 overload.asked,
                 overload.capacity,
+                overload.served,
                 overload.answered,
                 overload.failed,
                 overload.before_mib,
