@@ -1,5 +1,7 @@
 # Shared by the set-up scripts: where caches are, and how a step speaks. To be sourced.
 set -eu
+# Compiled code is kept there only if nobody else can write to it.
+umask 022
 
 # Outside the checkout, so that a fresh clone finds what an older one made.
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/endpointd"

@@ -9,6 +9,7 @@ left_out="$cache/toolchains/left-out"
 : >"$left_out"
 for language in "$@"; do
     log="$cache/toolchains/$language.log"
+    rm -f "$log.failed"
     # To be seen as it happens, and read again below.
     { scripts/languages/"$language".sh 2>&1 || echo failed >"$log.failed"; } | tee "$log"
     if [ -f "$log.failed" ]; then

@@ -13,6 +13,7 @@ pub mod host;
 pub mod load;
 pub mod message;
 pub mod new;
+pub mod output;
 pub mod plugins;
 pub mod road;
 pub mod running;

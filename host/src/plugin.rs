@@ -11,6 +11,7 @@ pub mod instance;
 pub mod loader;
 pub mod manifest;
 pub mod patience;
+pub mod room;
 pub mod source;
 pub mod tally;
 pub mod targets;
@@ -23,11 +24,12 @@ use tokio::time::timeout_at;
 use tracing::{debug, warn};
 
 use self::breaker::{Breaker, Pass};
-use self::engine::{PluginEngine, Room};
+use self::engine::PluginEngine;
 use self::idle::Idle;
 use self::instance::{Answer, GuestError, Prepared};
 use self::manifest::Manifest;
 use self::patience::Patience;
+use self::room::{Room, Share};
 use self::tally::{Problem, Tally};
 use crate::bindings::EndpointPre;
 use crate::bindings::endpointd::rpc::types;
@@ -59,6 +61,7 @@ struct Parts {
     denied: Vec<DeniedImport>,
     allowance: Arc<Allowance>,
     pre: EndpointPre<HostState>,
+    share: Share,
     idle: Idle,
     patience: Patience,
     /// For instances that answer a request, also those that wait for the reply of others; by the depth
@@ -205,12 +208,13 @@ impl Parts {
             }
         };
         let place = self.concurrency.take(call.depth).await;
-        let room = match self.engine.free_room(call.depth) {
+        let rooms = self.engine.rooms();
+        let room = match rooms.take_free(call.depth, self.share) {
             Some(room) => room,
             None => {
                 call.place.lend();
                 place.lend();
-                let room = self.engine.room(call.depth).await;
+                let room = rooms.take(call.depth, self.share).await;
                 call.place.take_back().await;
                 place.take_back().await;
                 room
@@ -281,7 +285,7 @@ impl Parts {
         });
         let (answer, instance) = answered?;
         if self.idle.wants(&instance)
-            && let Some(room) = self.engine.idle_room()
+            && let Some(room) = self.engine.rooms().take_to_wait(self.share)
         {
             self.idle.keep(instance, room);
         }

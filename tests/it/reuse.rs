@@ -30,6 +30,17 @@ fn an_instance_answers_so_many_requests_and_no_more() {
 }
 
 #[test]
+fn how_many_instances_fit_is_told_for_each_plugin() {
+    let host = counting("");
+    let told = host.logs("An instance takes");
+    assert!(
+        told.contains("An instance takes 1 memory and 0 tables; 2400 fit into the pool at once"),
+        "{told}"
+    );
+    host.logs("The pool has 7600 memories and 30400 tables");
+}
+
+#[test]
 fn an_instance_that_has_nothing_to_do_goes() {
     let host = counting("idle_s = 1");
     assert_eq!((run(&host), run(&host)), (1.into(), 2.into()));

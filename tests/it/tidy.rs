@@ -121,6 +121,7 @@ const SIBLINGS: &[(&str, &[&str])] = &[
             "sending",
             "message",
             "road",
+            "output",
             "exit_code",
         ],
     ),
@@ -148,7 +149,7 @@ const SIBLINGS: &[(&str, &[&str])] = &[
         "plugin",
         &[
             "loader", "source", "idle", "targets", "instance", "manifest", "tally", "cache",
-            "breaker", "compiler", "engine", "patience", "artifact", "contract",
+            "breaker", "compiler", "engine", "patience", "room", "artifact", "contract",
         ],
     ),
     (

@@ -442,8 +442,8 @@ fn a_plugin_that_starts_slowly_or_spins_in_targets_keeps_no_other_waiting() {
 }
 
 #[test]
-fn a_component_with_a_hundred_instances_inside_is_refused() {
-    let instance = "(core instance (instantiate $m))\n".repeat(100);
+fn a_component_with_hundreds_of_instances_inside_is_refused() {
+    let instance = "(core instance (instantiate $m))\n".repeat(200);
     let text = format!("(component (core module $m) {instance})");
     let wasm = wat::parse_str(text).expect("a component");
     let host = Setup::new("memory://")
@@ -451,7 +451,7 @@ fn a_component_with_a_hundred_instances_inside_is_refused() {
         .plugin_without_topic("bad", &wasm)
         .start();
     let line = host.logs("Plugin `bad` was not loaded");
-    assert!(line.contains("100") && line.contains("40"), "{line}");
+    assert!(line.contains("200") && line.contains("120"), "{line}");
     assert_eq!(host.result("good", "add", json!({"a": 1})), 2);
 }
 
@@ -527,4 +527,123 @@ fn nothing_of_one_request_reaches_the_next() {
     for _ in 0..20 {
         assert_eq!(host.call("bad", "run", json!({}))["result"], 1);
     }
+}
+
+/// A component that holds one function of seven million bytes, each twelve of them a branch: to compile it takes
+/// more than 2 GiB.
+fn too_much_to_compile() -> Vec<u8> {
+    // Of the first argument, the second becomes the first or itself.
+    const BRANCH: [u8; 12] = *b"\x20\0\x04\x7f\x20\0\x05\x20\x01\x0b\x21\x01";
+    let body = [&[0][..], &BRANCH.repeat(583_000), &[0x0b]].concat();
+    let code: Vec<_> = number(1).chain(number(body.len())).chain(body).collect();
+    let module = [
+        b"\0asm\x01\0\0\0".to_vec(),
+        section(1, b"\x01\x60\x02\x7f\x7f\0"),
+        section(3, b"\x01\0"),
+        section(10, &code),
+    ]
+    .concat();
+    [b"\0asm\x0d\0\x01\0".to_vec(), section(1, &module)].concat()
+}
+
+#[test]
+fn what_takes_too_much_to_compile_fails_alone() {
+    let wasm = too_much_to_compile();
+    let host = Setup::new("memory://")
+        .probe("good")
+        .plugin_without_topic("bad", &wasm)
+        .start();
+    let failed = host.logs("was not loaded");
+    assert!(
+        failed.contains("the process that compiles ended with signal: 6")
+            && failed.contains("at most 2048 MiB of memory and 600 s of processor time"),
+        "{failed}"
+    );
+    assert!(host.resident_kib() < 500 * 1024, "{}", host.resident_kib());
+    assert_eq!(host.result("good", "add", json!({"a": 1})), 2);
+}
+
+/// Its children that compile, with their limits and variables.
+fn compiling(host: &Host) -> Option<(String, String)> {
+    let parent = format!("PPid:\t{}\n", host.id());
+    std::fs::read_dir("/proc")
+        .ok()?
+        .flatten()
+        .find_map(|process| {
+            let read = |name: &str| std::fs::read_to_string(process.path().join(name)).ok();
+            let is_child = read("status")?.contains(&parent);
+            (is_child && read("cmdline")?.contains("compile-component"))
+                .then(|| Some((read("limits")?, read("environ")?)))?
+        })
+}
+
+#[test]
+fn what_compiles_is_bounded_and_knows_nothing_of_the_host() {
+    let wasm = too_much_to_compile();
+    let host = Setup::new("memory://")
+        .plugin_without_topic("bad", &wasm)
+        .launch();
+    let limit = |limits: &str, name: &str| {
+        let line = limits.lines().find(|line| line.starts_with(name))?;
+        // The soft one and the hard one.
+        let mut words = line[name.len()..].split_whitespace();
+        Some((words.next()?.to_owned(), words.next()?.to_owned()))
+    };
+    let pair = |limit: &str| Some((limit.to_owned(), limit.to_owned()));
+    eventually("it is compiled within limits", || {
+        let (limits, variables) = compiling(&host)?;
+        assert_eq!(variables, "");
+        // It gives them to itself.
+        (limit(&limits, "Max data size") == pair("2147483648")
+            && limit(&limits, "Max cpu time") == pair("600"))
+        .then_some(())
+    });
+}
+
+#[test]
+fn a_module_that_imports_without_end_is_refused_at_once() {
+    const IMPORTS: usize = 300_000;
+    let values = || number(1000).chain([0x7f; 1000]);
+    let types: Vec<_> = [1, 0x60]
+        .into_iter()
+        .chain(values())
+        .chain(values())
+        .collect();
+    let imports = number(IMPORTS).chain(b"\x01a\x01b\0\0".repeat(IMPORTS));
+    let wasm = [
+        b"\0asm\x01\0\0\0".to_vec(),
+        section(1, &types),
+        section(2, &imports.collect::<Vec<_>>()),
+    ]
+    .concat();
+    let host = Setup::new("memory://")
+        .probe("good")
+        .plugin_without_topic("bad", &wasm)
+        .start();
+    let failed = host.logs("was not loaded");
+    assert!(
+        failed.contains("it imports 300000 functions and other things, more than the 1000 it may"),
+        "{failed}"
+    );
+    assert_eq!(host.result("good", "add", json!({"a": 1})), 2);
+}
+
+/// Of a module or component.
+fn section(id: u8, content: &[u8]) -> Vec<u8> {
+    let size = number(content.len());
+    std::iter::once(id)
+        .chain(size)
+        .chain(content.iter().copied())
+        .collect()
+}
+
+/// As WebAssembly writes it (unsigned LEB128).
+fn number(mut value: usize) -> impl Iterator<Item = u8> {
+    let mut bytes = Vec::new();
+    while value >= 0x80 {
+        bytes.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes.into_iter()
 }

@@ -11,7 +11,6 @@ use anyhow::Context;
 use clap::Args;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde_json::{Map, Value};
-use tokio::runtime::Builder;
 use tokio::time::interval;
 
 use super::exit_code;
@@ -98,15 +97,7 @@ impl Bench {
             }
         };
         let mut plan = self.amount.plan();
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let code = runtime.block_on(async {
-            let sender = match self.road.open(runtime.handle()) {
-                Ok(sender) => sender,
-                Err(error) => {
-                    eprintln!("endpointd: {error:#}");
-                    return Ok(exit_code::USAGE);
-                }
-            };
+        self.road.walk(async |sender| {
             if let Sender::Host(_) = sender
                 && plan.in_flight > IN_FLIGHT_BY_HOST
             {
@@ -115,28 +106,19 @@ impl Bench {
                         "endpointd: by way of a host at most {IN_FLIGHT_BY_HOST} calls can be in flight: \
                          name the broker with --transport-url"
                     );
-                    return Ok(exit_code::USAGE);
+                    return (exit_code::USAGE, Ok(()));
                 }
                 plan.in_flight = IN_FLIGHT_BY_HOST;
             }
-            let measured = measure(&sender, &request, &plan).await;
-            tokio::select! {
-                () = sender.close() => {}
-                _ = tokio::signal::ctrl_c() => {}
+            match measure(sender, &request, &plan).await {
+                Ok(Ok(figures)) => {
+                    let printed = print(&figures, &request, &plan, as_json);
+                    (figures.exit_code(), printed)
+                }
+                Ok(Err(code)) => (code, Ok(())),
+                Err(error) => (exit_code::ERROR, Err(error)),
             }
-            let figures = match measured? {
-                Ok(figures) => figures,
-                Err(code) => return Ok(code),
-            };
-            match print(&figures, &request, &plan, as_json) {
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-                written => written.context("cannot write the figures")?,
-            }
-            anyhow::Ok(figures.exit_code())
-        });
-        // Without waiting for a host that does not answer.
-        runtime.shutdown_background();
-        Ok(ExitCode::from(code?))
+        })
     }
 }
 
@@ -189,7 +171,7 @@ async fn measure(
     sender: &Sender,
     request: &SendRequest,
     plan: &Plan,
-) -> anyhow::Result<Result<Figures, u8>> {
+) -> io::Result<Result<Figures, u8>> {
     let (code, outcome) = sender.send(Kind::Call, request).await;
     if let Outcome::Error(error) = outcome {
         eprintln!("endpointd: {}", harmless(&error));

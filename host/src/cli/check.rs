@@ -1,6 +1,6 @@
 //! `endpointd check`: what a Wasm file is, serves and wants, and what it answers, without any server.
 
-use std::io::{self, ErrorKind, Write};
+use std::fmt::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, Handle};
 
 use super::exit_code;
 use super::message::keyword_arguments;
+use super::output::{print, print_line, say};
 use super::toolchain;
 use crate::capability::grants::Capability;
 use crate::endpoint::place::Places;
@@ -35,8 +36,9 @@ const WORTH_KEEPING: Duration = Duration::from_micros(100);
 
 /// Look at a plugin's Wasm file: what it serves, and what it must be granted; or try one of its methods.
 ///
-/// With --call it is called once, without any server: by the plugin.toml beside it, if there is one that
-/// names the file, with empty buckets in memory. It reaches nobody by RPC.
+/// With --call it is called once, without any server: by the plugin.toml that names the file, beside it or
+/// in a folder around it, with empty buckets in memory; without one, it has the time and random numbers. It
+/// reaches nobody by RPC.
 #[derive(Debug, Args)]
 #[command(before_help = "Example: endpointd check greeter.wasm --call greet name=Ada")]
 pub struct Check {
@@ -81,16 +83,11 @@ impl Check {
                 return self.tell(&anyhow::anyhow!("{path}: {error:#}"));
             }
         };
-        let mut out = io::stdout().lock();
-        let printed = match self.json {
-            true => writeln!(out, "{}", document(&inspection)),
-            false => self.print(&inspection, out),
-        };
-        match printed {
-            // Whoever reads it has enough.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-            printed => Ok(printed.map(|()| ExitCode::SUCCESS)?),
+        match self.json {
+            true => print_line(document(&inspection))?,
+            false => print(self.text(&inspection)?)?,
         }
+        Ok(ExitCode::SUCCESS)
     }
 
     /// Has the plugin answer one call, and prints what it answers.
@@ -99,7 +96,9 @@ impl Check {
         let bucket = || -> Arc<dyn KeyValue> { Arc::new(MemoryBucket::default()) };
         let names = source.manifest.grants.keyvalue.iter();
         let buckets = Buckets::new(names.map(|name| (name.clone(), bucket())));
-        let plugin = loader(io, buckets)?.load(source, Arc::default()).await?;
+        let loaded = loader(io, buckets)?.load(source, Arc::default()).await;
+        let path = self.file.display();
+        let plugin = loaded.map_err(|error| anyhow::anyhow!("{path}: {error:#}"))?;
         let first = plugin
             .targets()
             .iter()
@@ -147,19 +146,19 @@ impl Check {
         let took = started.elapsed().as_secs_f64() * 1000.0;
         match answer {
             Ok(result) => {
-                println!("{}", result.get());
+                print_line(result.get())?;
                 if !self.json {
-                    eprintln!("answered in {took:.1} ms");
+                    say(format_args!("answered in {took:.1} ms"));
                 }
                 Ok(ExitCode::SUCCESS)
             }
             Err(failure) => {
                 match self.json {
-                    true => println!("{}", failure.to_json()),
+                    true => print_line(failure.to_json())?,
                     false => {
                         let text =
                             format!("{}.{}: {}", failure.module, failure.class, failure.message);
-                        eprintln!("{}", printable(&text));
+                        say(printable(&text));
                     }
                 }
                 Ok(ExitCode::from(exit_code::REMOTE_FAILURE))
@@ -177,25 +176,21 @@ impl Check {
             _ => &[],
         };
         if self.json {
-            println!(
-                "{}",
-                json!({"error": error.to_string(), "problems": problems})
-            );
+            print_line(json!({"error": error.to_string(), "problems": problems}))?;
         } else if problems.is_empty() {
-            eprintln!("endpointd: {error:#}");
+            say(format_args!("endpointd: {error:#}"));
         } else {
-            eprintln!(
-                "endpointd: {} does not fit the contract",
-                self.file.display()
-            );
+            let file = self.file.display();
+            say(format_args!("endpointd: {file} does not fit the contract"));
             for problem in problems {
-                eprintln!("  {problem}");
+                say(format_args!("  {problem}"));
             }
         }
         Ok(ExitCode::from(exit_code::ERROR))
     }
 
-    fn print(&self, inspection: &Inspection, mut out: impl Write) -> io::Result<()> {
+    fn text(&self, inspection: &Inspection) -> Result<String, fmt::Error> {
+        let mut out = String::new();
         let artifact = &inspection.artifact;
         writeln!(out, "{}", self.file.display())?;
         writeln!(out, "  kind      {}", artifact.kind)?;
@@ -225,19 +220,30 @@ impl Check {
         for import in &inspection.imports {
             writeln!(out, "  {import}")?;
         }
-        let grants = grants(inspection);
+        let grants = lines(&inspection.needs);
+        let starts_with = lines(&inspection.starts_with);
+        if inspection.has_runtime && !starts_with.is_empty() {
+            writeln!(
+                out,
+                "\nmust be granted in plugin.toml, or it does not start\n  [grants]"
+            )?;
+            for line in &starts_with {
+                writeln!(out, "  {line}")?;
+            }
+        }
         if grants.is_empty() {
             writeln!(out, "\nneeds no grant: it loads as it is")?;
         } else {
             match inspection.has_runtime {
                 true => writeln!(
                     out,
-                    "\nloads as it is, but a language's runtime is inside, which imports more than it \
-                     uses:\nwhat is not granted in plugin.toml is denied when it is called\n  [grants]"
+                    "\na language's runtime is inside, which imports more than it uses:\nwhat else is not granted \
+                     in plugin.toml is denied when it is called\n  [grants]"
                 )?,
                 false => writeln!(out, "\nto be granted in plugin.toml\n  [grants]")?,
             }
-            for line in grants {
+            let is_told = |line: &&str| inspection.has_runtime && starts_with.contains(line);
+            for line in grants.iter().filter(|line| !is_told(line)) {
                 writeln!(out, "  {line}")?;
             }
         }
@@ -254,7 +260,7 @@ impl Check {
                 "\nalways denied when called: wasi:sockets, which nothing grants"
             )?;
         }
-        Ok(())
+        Ok(out)
     }
 }
 
@@ -267,9 +273,9 @@ fn loader(io: &Handle, buckets: Buckets) -> anyhow::Result<PluginLoader> {
     PluginLoader::new(engine, cache, buckets, None).map_err(setting_up)
 }
 
-/// The lines that grant what it imports.
-fn grants(inspection: &Inspection) -> Vec<&'static str> {
-    let lines = inspection.needs.iter();
+/// The lines that grant these.
+fn lines(capabilities: &[Capability]) -> Vec<&'static str> {
+    let lines = capabilities.iter();
     lines.filter_map(|capability| capability.line()).collect()
 }
 
@@ -291,7 +297,8 @@ fn document(inspection: &Inspection) -> serde_json::Value {
         "core_instances": inspection.core_instances,
         "targets": targets.collect::<Vec<_>>(),
         "imports": inspection.imports,
-        "grants": grants(inspection),
+        "grants": lines(&inspection.needs),
+        "grants_to_start": lines(&inspection.starts_with),
         "denied_when_called": inspection.has_runtime,
     })
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::output::print_line;
 use super::template;
 use super::toolchain::{Language, Toolchain};
 
@@ -40,13 +41,16 @@ impl New {
         }
         template::write(self.lang, &self.name, &folder)
             .with_context(|| format!("cannot write the project to {shown}"))?;
-        println!("Made {shown}, a plugin in {}. Next:\n", self.lang);
-        println!("  endpointd dev {shown}");
-        println!("        builds it, serves it, and does so again when you save\n");
-        println!("  endpointd call {} greet name=Ada", self.name);
-        println!("        calls it from another terminal");
-        if let Err(missing) = Toolchain::find(self.lang) {
-            println!("\nBefore that: {missing}");
+        let (lang, name) = (self.lang, &self.name);
+        print_line(format_args!(
+            "Made {shown}, a plugin in {lang}. Next:\n\n  \
+             endpointd dev {shown}\n        \
+             builds it, serves it, and does so again when you save\n\n  \
+             endpointd call {name} greet name=Ada\n        \
+             calls it from another terminal"
+        ))?;
+        if let Err(missing) = Toolchain::find(lang) {
+            print_line(format_args!("\nBefore that: {missing}"))?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -61,7 +65,12 @@ fn project_name(text: &str) -> Result<String, String> {
         && text.chars().all(letters)
         && text.len() <= 50;
     match (fits, text) {
-        (true, "endpointd") => Err("that is the name of the guest library in the project".to_owned()),
+        (true, "endpointd" | "endpointd-guest" | "endpointd_guest") => {
+            Err("that is the name of the guest library in the project".to_owned())
+        }
+        (true, "alloc" | "core" | "proc_macro" | "proc-macro" | "std" | "test") => {
+            Err("that is the name of a library of Rust's own".to_owned())
+        }
         (true, _) => Ok(text.to_owned()),
         (false, _) => Err(
             "begin with a letter and use at most 50 of a-z, 0-9, - and _, as every language takes these"

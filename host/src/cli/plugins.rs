@@ -8,6 +8,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 
 use super::host::Host;
+use super::output::{print, print_line};
 use crate::catalog::status::{PluginStatus, State};
 
 /// Show the plugins of a running host.
@@ -63,9 +64,9 @@ impl Plugins {
             anyhow::ensure!(!all.is_empty(), "the host has no plugin `{name}`");
         }
         match (self.json, self.name.is_some()) {
-            (true, _) => println!("{}", serde_json::to_string(&all)?),
-            (false, true) => all.iter().for_each(|plugin| print!("{}", details(plugin))),
-            (false, false) => print!("{}", overview(&all)),
+            (true, _) => print_line(serde_json::to_string(&all)?)?,
+            (false, true) => print(all.iter().map(details).collect::<String>())?,
+            (false, false) => print(overview(&all))?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -75,8 +76,8 @@ impl Reload {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let all: Vec<PluginStatus> = self.host.post("/plugins/reload")?;
         match self.json {
-            true => println!("{}", serde_json::to_string(&all)?),
-            false => print!("{}", overview(&all)),
+            true => print_line(serde_json::to_string(&all)?)?,
+            false => print(overview(&all))?,
         }
         let is_good = |plugin: &PluginStatus| plugin.problem.is_none();
         Ok(match all.iter().all(is_good) {
@@ -91,13 +92,13 @@ impl Rollback {
         let path = format!("/plugins/{}/rollback", self.name);
         let plugin: Option<PluginStatus> = self.host.post(&path)?;
         match (&plugin, self.json) {
-            (_, true) => println!("{}", serde_json::to_string(&plugin)?),
-            (Some(plugin), false) => println!(
+            (_, true) => print_line(serde_json::to_string(&plugin)?)?,
+            (Some(plugin), false) => print_line(format_args!(
                 "`{}` is at generation {} again",
                 plugin.name,
                 plugin.generation.as_deref().unwrap_or("none")
-            ),
-            (None, false) => println!("`{}` was withdrawn meanwhile", self.name),
+            ))?,
+            (None, false) => print_line(format_args!("`{}` was withdrawn meanwhile", self.name))?,
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -1,12 +1,14 @@
 //! How `call` and `cast` reach the servers: straight through the broker, or by way of a running host.
 
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use axum::http::StatusCode;
 use clap::Args;
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle};
 use toml::Table;
 
 use super::exit_code;
@@ -69,7 +71,7 @@ pub enum Kind {
 
 impl Road {
     /// Opens it; a broker is dialled with the first message.
-    pub fn open(&self, io: &Handle) -> anyhow::Result<Sender> {
+    fn open(&self, io: &Handle) -> anyhow::Result<Sender> {
         let names_a_broker = self.transport_url.is_some()
             || self.config.is_some()
             || !self.oslo_config_file.is_empty();
@@ -98,6 +100,40 @@ impl Road {
             // Whoever sits there wants to know at once.
             .retry(0);
         Ok(Sender::Broker(Box::new(client)))
+    }
+
+    /// Opens it for `work`, which gives an exit code and whether all was written, and leaves nothing behind.
+    /// What is wrong with the way itself has been told when this returns.
+    pub fn walk(
+        &self,
+        work: impl AsyncFnOnce(&Sender) -> (u8, io::Result<()>),
+    ) -> anyhow::Result<ExitCode> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let worked = runtime.block_on(async {
+            let sender = match self.open(runtime.handle()) {
+                Ok(sender) => sender,
+                Err(error) => {
+                    eprintln!("endpointd: {error:#}");
+                    return (exit_code::USAGE, Ok(()));
+                }
+            };
+            let worked = work(&sender).await;
+            tokio::select! {
+                () = sender.close() => {}
+                // Who is in a hurry need not wait for a broker that does not answer.
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            worked
+        });
+        // Nor for a host.
+        runtime.shutdown_background();
+        match worked {
+            (_, Err(error)) if error.kind() != ErrorKind::BrokenPipe => {
+                Err(error).context("cannot write the result")
+            }
+            // Whoever reads the output has enough, if anything went wrong.
+            (code, _) => Ok(ExitCode::from(code)),
+        }
     }
 
     fn load(&self) -> anyhow::Result<Config> {
@@ -155,7 +191,7 @@ impl Sender {
     }
 
     /// Leaves nothing behind: neither a connection nor a reply queue.
-    pub async fn close(self) {
+    async fn close(self) {
         if let Self::Broker(client) = self {
             client.close().await;
         }
@@ -224,7 +260,10 @@ fn ask(url: &str, request: &SendRequest) -> anyhow::Result<(StatusCode, Outcome)
         }
         Err(error) => {
             return Err(error).with_context(|| {
-                format!("cannot reach a host at {url}: is `endpointd serve` running there?")
+                format!(
+                    "cannot reach a host at {url}: is `endpointd serve` running there, or `endpointd dev` \
+                     with its first build done?"
+                )
             });
         }
     };

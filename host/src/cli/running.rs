@@ -13,7 +13,7 @@ use crate::telemetry::trace;
 /// Serves until a signal or `orders` stop it. `announce` gets a line for each topic that is served.
 pub fn serve(
     config: Config,
-    orders: mpsc::Receiver<Asked>,
+    orders: &mut mpsc::Receiver<Asked>,
     announce: impl Fn(&[String]),
 ) -> anyhow::Result<()> {
     // Guests may keep every worker busy; what talks to the broker has a thread of its own.
@@ -49,7 +49,7 @@ async fn run(
     config: Config,
     workers: &Runtime,
     patient: &Runtime,
-    orders: mpsc::Receiver<Asked>,
+    orders: &mut mpsc::Receiver<Asked>,
     announce: impl Fn(&[String]),
 ) -> anyhow::Result<()> {
     let mut asking = Asking::listen(orders)?;
@@ -63,15 +63,15 @@ async fn run(
 }
 
 /// SIGTERM and Ctrl-C to stop, SIGHUP to load plugins anew; and what this process orders itself.
-struct Asking {
+struct Asking<'a> {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
-    orders: mpsc::Receiver<Asked>,
+    orders: &'a mut mpsc::Receiver<Asked>,
 }
 
-impl Asking {
-    fn listen(orders: mpsc::Receiver<Asked>) -> anyhow::Result<Self> {
+impl<'a> Asking<'a> {
+    fn listen(orders: &'a mut mpsc::Receiver<Asked>) -> anyhow::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate()).context("cannot listen to SIGTERM")?,
             interrupt: signal(SignalKind::interrupt()).context("cannot listen to Ctrl-C")?,

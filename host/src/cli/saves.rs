@@ -14,31 +14,51 @@ type Stamps = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
 /// The files of a project, as they were seen the last time.
 pub struct Saves {
     folder: PathBuf,
-    /// What the build makes: no source, whether git ignores it or not.
-    component: PathBuf,
     seen: Stamps,
 }
 
 impl Saves {
-    pub fn of(folder: &Path, component: &Path) -> Self {
-        let mut saves = Self {
+    pub fn of(folder: &Path) -> Self {
+        Self {
             folder: folder.to_owned(),
-            component: component.to_owned(),
-            seen: Stamps::new(),
-        };
-        saves.seen = saves.look();
-        saves
+            seen: look(folder),
+        }
     }
 
-    /// Until files have changed since the last time and are no more being written.
-    pub fn wait(&mut self) {
-        let mut before = self.look();
+    /// Whether there is nothing to wait for.
+    pub fn sees_nothing(&self) -> bool {
+        self.seen.is_empty()
+    }
+
+    /// Until files have changed since the last time and are no more being written; tells which. The
+    /// `component` is what the build makes, and no source, whether git ignores it or not.
+    pub fn wait(&mut self, component: Option<&Path>) -> String {
+        let look = || {
+            let mut stamps = look(&self.folder);
+            component.map(|component| stamps.remove(component));
+            stamps
+        };
+        component.map(|component| self.seen.remove(component));
+        let mut before = look();
         loop {
             std::thread::sleep(LOOK_INTERVAL);
-            let now = self.look();
+            let now = look();
             if now == before && now != self.seen {
+                let changed = now
+                    .iter()
+                    .filter(|(path, now)| self.seen.get(*path) != Some(now));
+                let gone = self.seen.keys().filter(|path| !now.contains_key(*path));
+                let mut paths = changed.map(|(path, _)| path).chain(gone);
+                let first = paths.next().map(|path| {
+                    let name = path.strip_prefix(&self.folder).unwrap_or(path);
+                    name.display().to_string()
+                });
+                let told = match paths.count() {
+                    0 => first.unwrap_or_default(),
+                    more => format!("{} and {more} more", first.unwrap_or_default()),
+                };
                 self.seen = now;
-                return;
+                return told;
             }
             before = now;
         }
@@ -46,26 +66,24 @@ impl Saves {
 
     /// What is new since the last time was made by a build, such as a file that pins versions.
     pub fn ignore_new(&mut self) {
-        for (path, stamp) in self.look() {
+        for (path, stamp) in look(&self.folder) {
             self.seen.entry(path).or_insert(stamp);
         }
     }
+}
 
-    fn look(&self) -> Stamps {
-        let mut walk = WalkBuilder::new(&self.folder);
-        // Whether or not it is in a repository yet.
-        let walk = walk.require_git(false).build();
-        let files = walk.flatten().filter(|entry| {
-            entry.file_type().is_some_and(|kind| kind.is_file()) && entry.path() != self.component
-        });
-        files
-            .filter_map(|entry| {
-                let metadata = entry.metadata().ok()?;
-                Some((
-                    entry.into_path(),
-                    (metadata.modified().ok(), metadata.len()),
-                ))
-            })
-            .collect()
-    }
+fn look(folder: &Path) -> Stamps {
+    let is_in_repository = folder.ancestors().any(|one| one.join(".git").exists());
+    let mut walk = WalkBuilder::new(folder);
+    // A project may be in no repository yet, and then what is ignored around it is not its own.
+    let walk = walk.require_git(false).parents(is_in_repository).build();
+    let stamp = |path: PathBuf| {
+        // Of what a link leads to.
+        let metadata = std::fs::metadata(&path).ok()?;
+        let stamp = (metadata.modified().ok(), metadata.len());
+        metadata.is_file().then_some((path, stamp))
+    };
+    walk.flatten()
+        .filter_map(|entry| stamp(entry.into_path()))
+        .collect()
 }

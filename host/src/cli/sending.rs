@@ -1,14 +1,12 @@
 //! Sends one message and prints what becomes of it; or, to watch a service, again and again.
 
 use std::borrow::Cow;
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
-use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -44,42 +42,17 @@ pub fn run(
             return Ok(ExitCode::from(exit_code::USAGE));
         }
     };
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let code = runtime.block_on(async {
-        let sender = match road.open(runtime.handle()) {
-            Ok(sender) => sender,
-            Err(error) => {
-                eprintln!("endpointd: {error:#}");
-                return Ok(exit_code::USAGE);
-            }
-        };
+    road.walk(async |sender| {
         let mut tally = Tally::default();
         let sent = match watch.watch {
-            None => once(&sender, kind, &request, as_json, &mut tally).await,
+            None => once(sender, kind, &request, as_json, &mut tally).await,
             Some(every) => {
                 let count = watch.count;
-                repeat(&sender, kind, &request, every, count, as_json, &mut tally).await
+                repeat(sender, kind, &request, every, count, as_json, &mut tally).await
             }
         };
-        tokio::select! {
-            () = sender.close() => {}
-            // Who is in a hurry need not wait for a broker that does not answer.
-            _ = tokio::signal::ctrl_c() => {}
-        }
-        match sent {
-            // Whoever reads the output has enough.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(tally.code),
-            Err(error) => Err(error).context("cannot write the result"),
-            Ok(()) => Ok(tally.code),
-        }
-    });
-    end(runtime);
-    Ok(ExitCode::from(code?))
-}
-
-/// Without waiting for a host that does not answer.
-fn end(runtime: Runtime) {
-    runtime.shutdown_background();
+        (tally.code, sent)
+    })
 }
 
 /// Prints the result on standard output, and what went wrong on standard error.

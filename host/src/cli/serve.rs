@@ -57,7 +57,7 @@ impl Serve {
             warn!("{warning}");
         }
         let announce = |lines: &[String]| lines.iter().for_each(|line| println!("{line}"));
-        running::serve(config, mpsc::channel(1).1, announce)?;
+        running::serve(config, &mut mpsc::channel(1).1, announce)?;
         Ok(ExitCode::SUCCESS)
     }
 

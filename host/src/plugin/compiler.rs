@@ -6,7 +6,7 @@
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
 
@@ -49,12 +49,21 @@ pub fn compile_apart(component: &[u8]) -> wasmtime::Result<Vec<u8>> {
     Err(match output.status.code() {
         Some(1) => wasmtime::Error::msg(told.trim().to_owned()),
         _ => wasmtime::format_err!(
-            "the process that compiles ended with {}; it may have at most {} MiB of memory and {PROCESSOR_S} s \
-             of processor time",
+            "the process that compiles ended with {}{}; it may have at most {} MiB of memory and \
+             {PROCESSOR_S} s of processor time",
             output.status,
+            last_words(&told),
             MEMORY_BYTES / 1024 / 1024
         ),
     })
+}
+
+/// What a process said at its end, if anything.
+fn last_words(told: &str) -> String {
+    let said = told.lines().map(str::trim);
+    let mut said = said.filter(|line| !line.is_empty() && !line.starts_with("note: "));
+    said.next_back()
+        .map_or_else(String::new, |line| format!(", saying `{line}`"))
 }
 
 fn feed(child: &mut Child, component: &[u8]) -> std::io::Result<()> {
@@ -67,6 +76,8 @@ fn feed(child: &mut Child, component: &[u8]) -> std::io::Result<()> {
 /// What the command does: compiles what it reads, and writes the code.
 pub fn run(mut input: impl Read, mut output: impl Write) -> wasmtime::Result<()> {
     lower_priority(COMPILING);
+    // Nobody waits for its code once the host is gone.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
     for (resource, most) in [(Resource::Data, MEMORY_BYTES), (Resource::Cpu, PROCESSOR_S)] {
         let limit = Rlimit {
             current: Some(most),

@@ -34,6 +34,8 @@ const WORLD: &str = "endpoint-with-http";
 const PACKAGE: &str = "endpointd:rpc";
 /// Wrong imports that are told one by one: a file may have a million.
 const MAX_IMPORTS_TOLD: usize = 20;
+/// Types of functions.
+const MAX_TYPES: usize = 100_000;
 const REBUILD: &str = "build it again with the guest library that belongs to this host";
 
 /// The contract, parsed.
@@ -60,10 +62,10 @@ impl Contract {
 
     /// What is wrong with a core module; empty if that cannot be said.
     pub fn misfits_of_module(&self, module: &[u8]) -> Vec<String> {
-        let Ok(surface) = Surface::of(module) else {
+        let Some(surface) = Surface::of(module) else {
             return Vec::new();
         };
-        let imported = surface.imports.iter().map(|(module, _, _)| module.as_str());
+        let imported = surface.imports.iter().map(|(module, _, _)| *module);
         if let Some(version) = other_version(imported) {
             return vec![version];
         }
@@ -72,10 +74,9 @@ impl Contract {
         {
             return vec![version];
         }
-        let mut imports = surface
-            .imports
-            .iter()
-            .filter_map(|(module, name, signature)| self.misfit_import(module, name, signature));
+        let mut imports = surface.imports.iter().filter_map(|(module, name, index)| {
+            self.misfit_import(module, name, surface.signature(*index)?)
+        });
         let exports = self.functions().filter_map(|wanted| {
             let core = self.core(AbiVariant::GuestExport, wanted);
             surface.misfit_export(&[&wanted.name, &format!("cm32p2||{}", wanted.name)], &core)
@@ -249,25 +250,30 @@ fn minor(version: &str) -> Option<(u64, u64)> {
     }
 }
 
-/// What a core module imports and exports.
+/// What a core module imports and exports: functions by the number of their type, which a file may name a
+/// million times.
 #[derive(Default)]
-struct Surface {
-    imports: Vec<(String, String, FuncType)>,
-    exports: BTreeMap<String, FuncType>,
+struct Surface<'a> {
+    types: Vec<FuncType>,
+    imports: Vec<(&'a str, &'a str, u32)>,
+    exports: BTreeMap<&'a str, u32>,
     exports_memory: bool,
 }
 
-impl Surface {
-    fn of(module: &[u8]) -> wasmparser::Result<Self> {
+impl<'a> Surface<'a> {
+    /// `None` if it cannot be read, or has more types than any compiler makes.
+    fn of(module: &'a [u8]) -> Option<Self> {
         let mut surface = Self::default();
-        let mut types = Vec::new();
         let mut functions = Vec::new();
         for payload in Parser::new(0).parse_all(module) {
-            match payload? {
+            match payload.ok()? {
                 Payload::TypeSection(section) => {
                     for group in section {
-                        for one in group?.into_types() {
-                            types.push(match one.composite_type.inner {
+                        for one in group.ok()?.into_types() {
+                            if surface.types.len() == MAX_TYPES {
+                                return None;
+                            }
+                            surface.types.push(match one.composite_type.inner {
                                 CompositeInnerType::Func(function) => function,
                                 _ => core_type(&[], &[]),
                             });
@@ -276,34 +282,27 @@ impl Surface {
                 }
                 Payload::ImportSection(section) => {
                     for import in section.into_imports() {
-                        let import = import?;
-                        if let TypeRef::Func(index) | TypeRef::FuncExact(index) = import.ty
-                            && let Some(signature) = types.get(index as usize)
-                        {
+                        let import = import.ok()?;
+                        if let TypeRef::Func(index) | TypeRef::FuncExact(index) = import.ty {
                             functions.push(index);
-                            let names = (import.module.to_owned(), import.name.to_owned());
-                            surface.imports.push((names.0, names.1, signature.clone()));
+                            surface.imports.push((import.module, import.name, index));
                         }
                     }
                 }
                 Payload::FunctionSection(section) => {
                     for index in section {
-                        functions.push(index?);
+                        functions.push(index.ok()?);
                     }
                 }
                 Payload::ExportSection(section) => {
                     for export in section {
-                        let export = export?;
+                        let export = export.ok()?;
                         let is_memory = ["memory", "cm32p2_memory"].contains(&export.name);
                         match export.kind {
                             ExternalKind::Memory => surface.exports_memory |= is_memory,
                             ExternalKind::Func | ExternalKind::FuncExact => {
-                                let index = functions.get(export.index as usize);
-                                if let Some(signature) =
-                                    index.and_then(|one| types.get(*one as usize))
-                                {
-                                    let name = export.name.to_owned();
-                                    surface.exports.insert(name, signature.clone());
+                                if let Some(index) = functions.get(export.index as usize) {
+                                    surface.exports.insert(export.name, *index);
                                 }
                             }
                             _ => {}
@@ -313,14 +312,20 @@ impl Surface {
                 _ => {}
             }
         }
-        Ok(surface)
+        Some(surface)
+    }
+
+    /// `None` where the file names a type that it does not have.
+    fn signature(&self, index: u32) -> Option<&FuncType> {
+        self.types.get(index as usize)
     }
 
     /// What is wrong with an export, which may have any of `names`.
     fn misfit_export(&self, names: &[&str], wanted: &FuncType) -> Option<String> {
         let wanted_text = shown(wanted);
         let name = names.first()?;
-        match names.iter().find_map(|name| self.exports.get(*name)) {
+        let found = names.iter().find_map(|name| self.exports.get(*name));
+        match found.and_then(|index| self.signature(*index)) {
             None => Some(format!(
                 "it does not export the function `{name}`, {wanted_text}"
             )),

@@ -5,9 +5,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::engine::Room;
 use super::instance::Instance;
 use super::manifest::{Instances, Lifecycle};
+use super::room::Room;
 
 /// Those of one generation of a plugin.
 pub struct Idle {

@@ -13,10 +13,11 @@ use super::breaker::Breaker;
 use super::cache::Cache;
 use super::compiler;
 use super::contract::{self, Contract};
-use super::engine::{INSTANCES_OF_ONE_PLUGIN_PER_DEPTH, PluginEngine};
+use super::engine::PluginEngine;
 use super::idle::Idle;
 use super::instance::{GuestError, Instance, Prepared};
 use super::manifest::Manifest;
+use super::room::Share;
 use super::source::{Source, SourceError};
 use super::tally::Tally;
 use super::targets::{self, InvalidTargets};
@@ -106,7 +107,8 @@ impl PluginLoader {
             generation,
         } = source;
         let component = self.compile(&artifact, false).await?;
-        log_needs(&component, &artifact);
+        let share = Share::of(&component);
+        info!("{share}");
         let imports = self.imports(&component)?;
         let denied = manifest.grants.check(&imports)?;
         if !denied.is_empty() {
@@ -133,22 +135,27 @@ impl PluginLoader {
         let meter = || Arc::clone(tally.meter());
         let asked = Allowance::new(asked, settings.clone(), limits, None, meter());
         let asked = Arc::new(asked);
-        let mut targets = self.ask_targets(&pre, &asked, &tally).await?;
+        let mut targets = self.ask_targets(&pre, share, &asked, &tally).await?;
         let hidden = targets::hide_private(&mut targets, manifest.access);
         if hidden > 0 {
             info!("{hidden} methods are private, as their names begin with `_`");
         }
         let outbound = self.outbound.clone();
         let allowance = Allowance::new(granted, settings, limits, outbound, meter());
+        let fitting = share.fitting(0);
+        if u32::from(limits.instances) > fitting {
+            warn!(
+                "It may have {} instances at once (limits.instances), and {fitting} fit",
+                limits.instances
+            );
+        }
         let instances = |depth| {
-            let most = match depth {
-                0 => limits.instances,
-                _ => limits.instances.min(INSTANCES_OF_ONE_PLUGIN_PER_DEPTH),
-            };
-            Places::new(most.into())
+            let most = share.fitting(depth).min(limits.instances.into());
+            Places::new(most as usize)
         };
         let parts = Parts {
             pre,
+            share,
             allowance: Arc::new(allowance),
             idle: Idle::new(manifest.lifecycle),
             patience: self.engine.patience(),
@@ -181,21 +188,35 @@ impl PluginLoader {
             }
         }
         let pre = self.link(&component, &artifact).await?;
-        // What tells the time or takes numbers to say what it serves does so here too.
-        let granted = Granted {
-            clocks: true,
-            random: true,
-            ..Granted::default()
+        let share = Share::of(&component);
+        let nobody = Arc::default();
+        // Some runtimes look at the time or take a number before they can say what is served.
+        let mut trials = [(false, false), (false, true), (true, false), (true, true)].into_iter();
+        let (starts_with, allowance, targets) = loop {
+            let (clocks, random) = trials.next().unwrap_or((true, true));
+            let granted = Granted {
+                clocks,
+                random,
+                ..Granted::default()
+            };
+            let allowance = Arc::new(Allowance::granting(granted));
+            let asked = self.ask_targets(&pre, share, &allowance, &nobody).await;
+            match asked {
+                Err(LoadError::Targets(GuestError::Denied(_))) if trials.len() > 0 => {}
+                asked => {
+                    let needed = [(clocks, Capability::Clocks), (random, Capability::Random)];
+                    let needed = needed.into_iter().filter(|(is_needed, _)| *is_needed);
+                    let needed: Vec<_> = needed.map(|(_, capability)| capability).collect();
+                    break (needed, allowance, asked?);
+                }
+            }
         };
-        let allowance = Allowance::granting(granted);
-        let allowance = Arc::new(allowance);
-        let targets = self.ask_targets(&pre, &allowance, &Arc::default()).await?;
         let mut times = Vec::new();
         let mut memory_bytes = 0;
         for _ in 0..MEASURED_INSTANCES {
-            let _room = self.engine.room(0).await;
+            let _room = self.engine.rooms().take(0, share).await;
             let started = Instant::now();
-            let instance = self.instance(&pre, &allowance, &Arc::default()).await?;
+            let instance = self.instance(&pre, &allowance, &nobody).await?;
             times.push(started.elapsed());
             memory_bytes = instance.memory_bytes();
         }
@@ -209,6 +230,7 @@ impl PluginLoader {
             core_instances: core_instances(&artifact.component),
             artifact,
             needs,
+            starts_with,
             compiled_in,
         })
     }
@@ -247,17 +269,16 @@ impl PluginLoader {
                 return Ok(component);
             }
             debug!("Compiling");
-            let keeps = cache.folder().is_some();
-            if keeps && compiler::is_large(&artifact.component) {
+            if compiler::is_large(&artifact.component) {
                 let code = compiler::compile_apart(&artifact.component)?;
                 cache.store(engine.engine(), &artifact, &code);
-                // Where it could not be kept, which was logged, it is compiled here.
-                if let Some(component) = kept() {
-                    return Ok(component);
-                }
+                // Where it could not be kept, that was logged.
+                let component = kept().or_else(|| Cache::pass(engine.engine(), &artifact, &code));
+                let nowhere = "its code can be kept neither in data_dir nor in the folder for temporary files";
+                return component.ok_or_else(|| wasmtime::Error::msg(nowhere));
             }
             let component = engine.compile(&artifact.component)?;
-            if keeps {
+            if cache.folder().is_some() {
                 cache.store(engine.engine(), &artifact, &component.serialize()?);
             }
             Ok(component)
@@ -305,10 +326,11 @@ impl PluginLoader {
     async fn ask_targets(
         &self,
         pre: &EndpointPre<HostState>,
+        share: Share,
         allowance: &Arc<Allowance>,
         tally: &Arc<Tally>,
     ) -> Result<Vec<EndpointTarget>, LoadError> {
-        let room = self.engine.room(0).await;
+        let room = self.engine.rooms().take(0, share).await;
         let prepared = self.prepare(pre, allowance, tally)?;
         let asking = async move {
             let instance = prepared.instance(TARGETS_TIMEOUT).await?;
@@ -353,18 +375,6 @@ impl PluginLoader {
     }
 }
 
-/// What an instance takes of the engine's pool.
-fn log_needs(component: &Component, artifact: &Artifact) {
-    if let Some(needs) = component.resources_required() {
-        debug!(
-            "An instance takes {} core instances, {} memories and {} tables",
-            core_instances(&artifact.component),
-            needs.num_memories,
-            needs.num_tables
-        );
-    }
-}
-
 /// What `PluginLoader::inspect` found.
 #[derive(Debug)]
 pub struct Inspection {
@@ -372,6 +382,8 @@ pub struct Inspection {
     pub imports: Vec<String>,
     /// What its imports need granted.
     pub needs: Vec<Capability>,
+    /// Which of them it must be granted to start at all.
+    pub starts_with: Vec<Capability>,
     /// Whether what is not granted is denied when it is called, instead of refusing the whole plugin.
     pub has_runtime: bool,
     pub targets: Vec<EndpointTarget>,

@@ -50,7 +50,19 @@ impl Source {
     pub fn read(folder: &Path) -> Result<Self, SourceError> {
         let (manifest, text) = read_manifest(folder.join("plugin.toml"))?;
         let pin = manifest.sha256.as_deref();
-        let artifact = Artifact::read(&folder.join(&manifest.component), pin)?;
+        let component = folder.join(&manifest.component);
+        if let Some(name) = manifest.component.file_name()
+            && !component.exists()
+            && folder.join(name).exists()
+        {
+            let problem = format!(
+                "there is no {}: for the file beside plugin.toml write component = {name:?}",
+                manifest.component.display()
+            );
+            let path = folder.join("plugin.toml");
+            return Err(SourceError::Invalid { path, problem });
+        }
+        let artifact = Artifact::read(&component, pin)?;
         let name = folder.file_name().unwrap_or(folder.as_os_str());
         let both = Sha256::new()
             .chain_update(&artifact.sha256)
@@ -66,14 +78,27 @@ impl Source {
 }
 
 impl Source {
-    /// The plugin that `file` is: with the plugin.toml beside it, if that names the file, and else with
-    /// nothing but the time and random numbers.
+    /// The plugin that `file` is: with the plugin.toml of its folder, or of one around that, which names it
+    /// as `component`; else with nothing but the time and random numbers. A plugin.toml beside the file that
+    /// cannot be read is an error.
     pub fn of_file(file: &Path) -> Result<Self, SourceError> {
-        let folder = file.parent().unwrap_or(Path::new(""));
-        let same = |component: PathBuf| component.file_name() == file.file_name();
-        if component_of(folder).is_some_and(same) {
-            return Self::read(folder);
+        let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        let real = file.canonicalize().ok();
+        // Compilers put it somewhere below the project.
+        for (depth, folder) in absolute.ancestors().skip(1).enumerate() {
+            if !folder.join("plugin.toml").exists() {
+                continue;
+            }
+            let component = match manifest_of(folder) {
+                Ok(manifest) => folder.join(manifest.component).canonicalize().ok(),
+                Err(error) if depth == 0 => return Err(error),
+                Err(_) => continue,
+            };
+            if component.is_some() && component == real {
+                return Self::read(folder);
+            }
         }
+        let folder = absolute.parent().unwrap_or(Path::new("/"));
         let artifact = Artifact::read(file, None)?;
         Ok(Self {
             name: file

@@ -47,7 +47,8 @@ pub enum LogFormat {
 pub struct LogError(String);
 
 /// What an author sees at work: each call, and what the plugin logs, without the circumstances.
-const FOR_AUTHORS: &str = "info,endpointd::server::executor=debug,lapin=off,wasmtime_wasi_http=off";
+const FOR_AUTHORS: &str = "info,endpointd::server::executor=debug,endpointd::plugin::engine=warn,\
+     endpointd::plugin::loader=warn,lapin=off,wasmtime_wasi_http=off";
 
 /// Writes the log to standard error, for whoever is at work on a plugin and looks at it.
 pub fn init_for_author() {

@@ -1,10 +1,20 @@
 #!/bin/sh
-# Compiles what changed, so that saving plugin.c does not compile the library again. After a change of a header:
-# rm -r build.
+# Compiles all .c files here, and the library only if something of it changed, so that a save is served at once.
 set -eu
+compile="clang --target=wasm32 -mbulk-memory -O2 -I. -Iendpointd -c"
 mkdir -p build
-for source in plugin.c endpointd/endpointd*.c; do
-    object="build/$(basename "$source" .c).o"
-    [ "$object" -nt "$source" ] || clang --target=wasm32 -mbulk-memory -O2 -Iendpointd -c -o "$object" "$source"
+objects=""
+for source in endpointd/endpointd*.c; do
+    object="build/$(basename "$source" .c).library.o"
+    for part in "$source" endpointd/*.h build.sh; do
+        [ "$object" -nt "$part" ] || rm -f "$object"
+    done
+    [ -f "$object" ] || $compile -o "$object" "$source"
+    objects="$objects $object"
 done
-clang --target=wasm32 -nostdlib -Wl,--no-entry -Wl,--strip-all -o {{name_snake}}.wasm build/*.o
+for source in *.c; do
+    object="build/$(basename "$source" .c).o"
+    $compile -o "$object" "$source"
+    objects="$objects $object"
+done
+clang --target=wasm32 -nostdlib -Wl,--no-entry -Wl,--strip-all -o {{name_snake}}.wasm $objects

@@ -1,6 +1,6 @@
 import unittest
 
-from {{name_snake}} import Greeter
+from {{name_snake}}_plugin import Greeter
 
 
 class GreeterTest(unittest.TestCase):

@@ -108,7 +108,7 @@ fn call_prints_the_result_and_tells_failures_by_its_exit_code() {
     let (code, _, error) = run(&["call", "--via", "http://127.0.0.1:1", "t", "m"]);
     assert_eq!(code, Some(1));
     assert!(
-        error.contains("is `endpointd serve` running there?"),
+        error.contains("is `endpointd serve` running there, or `endpointd dev`"),
         "{error}"
     );
 }
