@@ -28,6 +28,9 @@
 //! and the log are plain Rust, one set a thread, so methods can be unit-tested as they are (see
 //! [`testing`]).
 //!
+//! The feature `heap`, which is on, brings the allocator of plugins; who has one of their own leaves it out with
+//! `default-features = false`.
+//!
 //! What a plugin may use is up to the operator: what is called here without a grant in plugin.toml
 //! refuses the whole plugin, with the line that would grant it. Settings, secrets, the log and what is
 //! known of the call are always there.
@@ -42,6 +45,8 @@ pub mod config;
 mod context;
 mod error;
 mod glue;
+#[cfg(all(target_family = "wasm", feature = "heap"))]
+mod heap;
 mod host;
 pub mod http;
 pub mod keyvalue;

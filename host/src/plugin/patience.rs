@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Handle;
@@ -71,6 +71,7 @@ impl Patience {
         let mut turns = Turns {
             work: Box::pin(work),
             computed: Duration::ZERO,
+            is_measured: false,
         };
         if !self.computes_long.load(Ordering::Relaxed) {
             self.requests.fetch_add(1, Ordering::Relaxed);
@@ -119,7 +120,9 @@ impl Patience {
 /// A guest's turns, and what it has computed in them.
 struct Turns<F> {
     work: Pin<Box<F>>,
+    /// From the end of its first turn that was long enough to be worth two calls to the kernel.
     computed: Duration,
+    is_measured: bool,
 }
 
 impl<F: Future> Turns<F> {
@@ -137,6 +140,12 @@ impl<F: Future> Turns<F> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<F::Output> {
+        if !self.is_measured {
+            let started = Instant::now();
+            let polled = self.work.as_mut().poll(cx);
+            self.is_measured = started.elapsed() >= COMPUTING;
+            return polled;
+        }
         let started = thread_time();
         let polled = self.work.as_mut().poll(cx);
         self.computed += thread_time().saturating_sub(started);
