@@ -20,6 +20,18 @@ fn beside_the_probe(wasm: &[u8], more: &str) -> Host {
         .start()
 }
 
+/// A host that refuses to load the guest and serves on, and what it logs of that.
+#[track_caller]
+fn refused(wasm: &[u8]) -> (Host, String) {
+    let host = Setup::new("memory://")
+        .probe("good")
+        .plugin_without_topic("bad", wasm)
+        .start();
+    let line = host.logs("Plugin `bad` was not loaded");
+    assert_eq!(host.result("good", "add", json!({"a": 1})), 2);
+    (host, line)
+}
+
 /// The failure that the caller of the guest gets, twice, while the other plugin serves on.
 #[track_caller]
 fn check(wasm: &[u8], more: &str, class: &str, message: &str) {
@@ -446,13 +458,8 @@ fn a_component_with_hundreds_of_instances_inside_is_refused() {
     let instance = "(core instance (instantiate $m))\n".repeat(200);
     let text = format!("(component (core module $m) {instance})");
     let wasm = wat::parse_str(text).expect("a component");
-    let host = Setup::new("memory://")
-        .probe("good")
-        .plugin_without_topic("bad", &wasm)
-        .start();
-    let line = host.logs("Plugin `bad` was not loaded");
+    let (_, line) = refused(&wasm);
     assert!(line.contains("200") && line.contains("120"), "{line}");
-    assert_eq!(host.result("good", "add", json!({"a": 1})), 2);
 }
 
 #[test]
@@ -480,13 +487,8 @@ fn every_import_without_a_grant_is_refused_or_denied() {
         ),
     ] {
         let wasm = bare_module_with(import, "i32.const 96", "unreachable");
-        let host = Setup::new("memory://")
-            .probe("good")
-            .plugin_without_topic("bad", &wasm)
-            .start();
-        let refused = host.logs("Plugin `bad` was not loaded: it imports");
-        assert!(refused.contains(&format!("add `{line}")), "{refused}");
-        assert_eq!(host.result("good", "add", json!({"a": 1})), 2);
+        let (_, told) = refused(&wasm);
+        assert!(told.contains(&format!("add `{line}")), "{told}");
     }
     // A runtime imports more than it uses, so there it is denied when it is called.
     for (import, call, what, line) in [
@@ -549,18 +551,13 @@ fn too_much_to_compile() -> Vec<u8> {
 #[test]
 fn what_takes_too_much_to_compile_fails_alone() {
     let wasm = too_much_to_compile();
-    let host = Setup::new("memory://")
-        .probe("good")
-        .plugin_without_topic("bad", &wasm)
-        .start();
-    let failed = host.logs("was not loaded");
+    let (host, failed) = refused(&wasm);
     assert!(
         failed.contains("the process that compiles ended with signal: 6")
             && failed.contains("at most 2048 MiB of memory and 600 s of processor time"),
         "{failed}"
     );
     assert!(host.resident_kib() < 500 * 1024, "{}", host.resident_kib());
-    assert_eq!(host.result("good", "add", json!({"a": 1})), 2);
 }
 
 /// Its children that compile, with their limits and variables.
@@ -616,16 +613,30 @@ fn a_module_that_imports_without_end_is_refused_at_once() {
         section(2, &imports.collect::<Vec<_>>()),
     ]
     .concat();
-    let host = Setup::new("memory://")
-        .probe("good")
-        .plugin_without_topic("bad", &wasm)
-        .start();
-    let failed = host.logs("was not loaded");
+    let (_, failed) = refused(&wasm);
     assert!(
         failed.contains("it imports 300000 functions and other things, more than the 1000 it may"),
         "{failed}"
     );
-    assert_eq!(host.result("good", "add", json!({"a": 1})), 2);
+}
+
+#[test]
+fn a_large_plugin_is_compiled_apart_also_where_nothing_can_be_kept() {
+    let name = [&[1, b'x'][..], &[0; 600 * 1024]].concat();
+    let wasm = [bare_module_returning("1"), section(0, &name)].concat();
+    // Others could write to it, so nothing in it is trusted.
+    let setup = || {
+        let setup = Setup::new("memory://").file("data/compiled/others", b"");
+        setup.open_to_others("data/compiled")
+    };
+    let host = setup().plugin("large", &wasm, "large", "").start();
+    host.logs("Compiled code is not kept");
+    assert_eq!(host.call("large", "run", json!({}))["result"], 1);
+    let host = setup()
+        .variable("TMPDIR", "/dev/null")
+        .plugin_without_topic("large", &wasm)
+        .start();
+    host.logs("neither in data_dir nor in the folder for temporary files");
 }
 
 /// Of a module or component.

@@ -5,10 +5,14 @@ use std::io::{self, ErrorKind, Write};
 
 use anyhow::Context;
 
-/// Writes to standard output. That its reader has had enough is no error.
+/// Writes to standard output.
 pub fn print(text: impl Display) -> anyhow::Result<()> {
     let mut output = io::stdout().lock();
-    let written = write!(output, "{text}").and_then(|()| output.flush());
+    finished(write!(output, "{text}").and_then(|()| output.flush()))
+}
+
+/// What became of writing a result. That its reader has had enough is no error.
+pub fn finished(written: io::Result<()>) -> anyhow::Result<()> {
     match written {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot write the result"),

@@ -1,6 +1,6 @@
 //! How `call` and `cast` reach the servers: straight through the broker, or by way of a running host.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, Handle};
 use toml::Table;
 
 use super::exit_code;
+use super::output::finished;
 use crate::admin::{Outcome, SendRequest, outcome_of};
 use crate::client::{RpcClient, Target};
 use crate::config::{Config, DEFAULT_FILE, Sources};
@@ -127,13 +128,9 @@ impl Road {
         });
         // Nor for a host.
         runtime.shutdown_background();
-        match worked {
-            (_, Err(error)) if error.kind() != ErrorKind::BrokenPipe => {
-                Err(error).context("cannot write the result")
-            }
-            // Whoever reads the output has enough, if anything went wrong.
-            (code, _) => Ok(ExitCode::from(code)),
-        }
+        let (code, written) = worked;
+        finished(written)?;
+        Ok(ExitCode::from(code))
     }
 
     fn load(&self) -> anyhow::Result<Config> {

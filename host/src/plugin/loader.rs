@@ -50,6 +50,14 @@ pub struct PluginLoader {
     host_started: SystemTime,
 }
 
+/// Some runtimes look at the time or take a number before they can say what is served: the fewest grants first.
+const STARTS_WITH: [&[Capability]; 4] = [
+    &[],
+    &[Capability::Random],
+    &[Capability::Clocks],
+    &[Capability::Clocks, Capability::Random],
+];
+
 /// Why a folder gave no plugin.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -190,27 +198,7 @@ impl PluginLoader {
         let pre = self.link(&component, &artifact).await?;
         let share = Share::of(&component);
         let nobody = Arc::default();
-        // Some runtimes look at the time or take a number before they can say what is served.
-        let mut trials = [(false, false), (false, true), (true, false), (true, true)].into_iter();
-        let (starts_with, allowance, targets) = loop {
-            let (clocks, random) = trials.next().unwrap_or((true, true));
-            let granted = Granted {
-                clocks,
-                random,
-                ..Granted::default()
-            };
-            let allowance = Arc::new(Allowance::granting(granted));
-            let asked = self.ask_targets(&pre, share, &allowance, &nobody).await;
-            match asked {
-                Err(LoadError::Targets(GuestError::Denied(_))) if trials.len() > 0 => {}
-                asked => {
-                    let needed = [(clocks, Capability::Clocks), (random, Capability::Random)];
-                    let needed = needed.into_iter().filter(|(is_needed, _)| *is_needed);
-                    let needed: Vec<_> = needed.map(|(_, capability)| capability).collect();
-                    break (needed, allowance, asked?);
-                }
-            }
-        };
+        let (starts_with, allowance, targets) = self.start(&pre, share, &nobody).await?;
         let mut times = Vec::new();
         let mut memory_bytes = 0;
         for _ in 0..MEASURED_INSTANCES {
@@ -230,7 +218,7 @@ impl PluginLoader {
             core_instances: core_instances(&artifact.component),
             artifact,
             needs,
-            starts_with,
+            starts_with: starts_with.to_vec(),
             compiled_in,
         })
     }
@@ -339,6 +327,30 @@ impl PluginLoader {
             targets
         };
         Ok(targets::checked(self.engine.patience().run(asking).await?)?)
+    }
+
+    /// What it serves, with the fewest grants that it says so with.
+    async fn start(
+        &self,
+        pre: &EndpointPre<HostState>,
+        share: Share,
+        tally: &Arc<Tally>,
+    ) -> Result<(&'static [Capability], Arc<Allowance>, Vec<EndpointTarget>), LoadError> {
+        let mut denied = GuestError::Unavailable;
+        for capabilities in STARTS_WITH {
+            let granted = Granted {
+                clocks: capabilities.contains(&Capability::Clocks),
+                random: capabilities.contains(&Capability::Random),
+                ..Granted::default()
+            };
+            let allowance = Arc::new(Allowance::granting(granted));
+            match self.ask_targets(pre, share, &allowance, tally).await {
+                Ok(targets) => return Ok((capabilities, allowance, targets)),
+                Err(LoadError::Targets(error @ GuestError::Denied(_))) => denied = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(denied.into())
     }
 
     /// An instance for no request.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -118,6 +119,14 @@ impl Setup {
         let path = self.folder.path().join(path);
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
         std::fs::write(path, content).expect("a file");
+        self
+    }
+
+    /// Lets everybody write to a folder of the host's.
+    pub(crate) fn open_to_others(self, path: &str) -> Self {
+        let mode = std::fs::Permissions::from_mode(0o777);
+        let path = self.folder.path().join(path);
+        std::fs::set_permissions(path, mode).expect("it is ours");
         self
     }
 
