@@ -217,6 +217,7 @@ impl App {
             size: self.config.executor_pool_size,
             missing_queue_timeout: self.missing_queue_timeout,
             workers: self.workers.clone(),
+            io: Handle::current(),
             stopping: self.stopping.clone(),
         };
         let transport = Arc::clone(&self.transport);

@@ -33,6 +33,7 @@ pub mod config;
 pub mod document;
 #[cfg(feature = "host")]
 pub mod endpoint;
+pub mod hand_over;
 #[cfg(feature = "host")]
 pub mod keyvalue;
 #[cfg(feature = "host")]

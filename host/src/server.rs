@@ -8,19 +8,18 @@ pub mod local;
 pub mod topics;
 
 use std::collections::VecDeque;
+use std::future::ready;
 use std::sync::Arc;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use self::executor::{Executor, Job};
+use self::executor::{Admission, Executor, Job};
 use crate::endpoint::Endpoints;
 use crate::protocol::request::Request;
 use crate::protocol::target::ServerTarget;
-use crate::transport::Listener;
+use crate::transport::{Incoming, Listener};
 
 /// Messages of one topic that may wait in this host for a place. They are polled so that the time
 /// of their callers is counted from their arrival, and are still the broker's: unacknowledged, and
@@ -55,29 +54,25 @@ impl RpcServer {
     pub async fn run(mut self, stop: CancellationToken) -> StoppedServer {
         let topic = Arc::<str>::from(self.target.topic.as_str());
         let mut waiting = VecDeque::new();
-        // Here and not where they run: no computing guest must hold up an acknowledgement.
-        let mut accepting = FuturesUnordered::new();
+        let mut admitted = Vec::new();
         loop {
             tokio::select! {
                 // In this order: a stop is seen however much arrives, and what waits goes first.
                 biased;
                 () = stop.cancelled() => break,
-                Some(job) = accepting.next() => self.executor.start(job),
                 admission = self.executor.admit(), if !waiting.is_empty() => {
                     if let Some(incoming) = waiting.pop_front() {
-                        let endpoints = self.endpoints.borrow().clone();
-                        let topic = Arc::clone(&topic);
-                        accepting.push(Job::accept(incoming, admission, topic, endpoints));
+                        admitted.push((incoming, admission));
                     }
                 }
                 incoming = self.listener.poll(), if waiting.len() < WAITING_MESSAGES => {
                     waiting.push_back(incoming);
                 }
+                // Once nothing more is here: what came together is accepted together.
+                () = ready(()), if !admitted.is_empty() => self.start(&topic, &mut admitted),
             }
         }
-        while let Some(job) = accepting.next().await {
-            self.executor.start(job);
-        }
+        self.start(&topic, &mut admitted);
         debug!(target.topic = %topic, "Stopping to consume `{topic}`");
         // First, or the broker would hand the released ones straight back, and count each time.
         self.listener.stop().await;
@@ -86,6 +81,15 @@ impl RpcServer {
             incoming.release().await;
         }
         StoppedServer(self.listener)
+    }
+
+    /// Accepts what was admitted, in this task: no computing guest must hold up an acknowledgement.
+    fn start(&self, topic: &Arc<str>, admitted: &mut Vec<(Incoming<Request>, Admission)>) {
+        let endpoints = self.endpoints.borrow().clone();
+        let jobs = admitted.drain(..).map(|(incoming, admission)| {
+            Job::new(incoming, admission, Arc::clone(topic), endpoints.clone())
+        });
+        self.executor.start(jobs.collect());
     }
 }
 

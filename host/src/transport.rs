@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 
 use crate::protocol::envelope::Message;
 use crate::protocol::reply::Reply;
@@ -75,9 +76,10 @@ pub struct Incoming<T> {
 /// The broker's side of one message.
 #[async_trait]
 pub trait Delivery: Send {
-    /// Takes the message off its queue; false if the broker was lost before it knew. To be awaited to its
-    /// end: several may be accepted together, by whichever is first.
-    async fn accept(self: Box<Self>) -> bool;
+    /// Takes the message off its queue; false if the broker was lost before it knew. All that are asked for
+    /// before the first of them is polled may go together. Each is polled first by the task that polls the
+    /// listener, and may go on elsewhere.
+    fn accept(self: Box<Self>) -> BoxFuture<'static, bool>;
 
     /// Puts the message back into its queue, for this host or another.
     async fn release(self: Box<Self>);
@@ -99,25 +101,30 @@ impl<T: Message> Incoming<T> {
         }
     }
 
-    /// Takes the message off its queue. Only what is `Accepted::Served` may be served.
-    pub async fn accept(self) -> (T, Accepted) {
-        if !self.delivery.accept().await {
-            return (self.message, Accepted::Lost);
+    /// Takes the message off its queue, as [`Delivery::accept`] does. Only what is `Accepted::Served` may be
+    /// served.
+    pub fn accept(self) -> impl Future<Output = (T, Accepted)> + Send + use<T> {
+        let taken = self.delivery.accept();
+        let (message, seen) = (self.message, self.seen);
+        async move {
+            if !taken.await {
+                return (message, Accepted::Lost);
+            }
+            let first = message.unique_id().is_none_or(|id| {
+                let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                seen.insert(id)
+            });
+            let accepted = match first {
+                true => Accepted::Served,
+                false => Accepted::Duplicate,
+            };
+            (message, accepted)
         }
-        let first = self.message.unique_id().is_none_or(|id| {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            seen.insert(id)
-        });
-        let accepted = match first {
-            true => Accepted::Served,
-            false => Accepted::Duplicate,
-        };
-        (self.message, accepted)
     }
 
     /// The message and its acknowledgement apart, for what it does no harm to have twice: it is not
-    /// remembered. Nothing is acknowledged before that is awaited.
-    pub fn split(self) -> (T, impl Future<Output = bool>) {
+    /// remembered.
+    pub fn split(self) -> (T, BoxFuture<'static, bool>) {
         (self.message, self.delivery.accept())
     }
 

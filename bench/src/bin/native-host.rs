@@ -69,6 +69,7 @@ async fn serve(
         size: POOL_SIZE,
         missing_queue_timeout: MISSING_QUEUE_TIMEOUT,
         workers: workers.handle().clone(),
+        io: io.clone(),
         stopping: CancellationToken::new(),
     };
     let mut topics = Topics::new(target, pool, transport, local);

@@ -2,11 +2,11 @@
 //! (amqpdriver.py: `ReplyWaiter`).
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
+use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::sleep_until;
@@ -200,20 +200,26 @@ impl Shared {
     }
 
     async fn receive_from(&self, listener: &mut dyn Listener<Reply>, stop: &CancellationToken) {
-        let mut acknowledging = FuturesUnordered::new();
+        let mut due = Vec::new();
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => break,
                 incoming = listener.poll() => {
-                    let (reply, acknowledged) = incoming.split();
+                    let (reply, acknowledging) = incoming.split();
                     // Acknowledged or not: if it comes a second time, nobody waits for it.
                     self.hand_over(reply);
-                    acknowledging.push(acknowledged);
+                    due.push(acknowledging);
                 }
-                Some(_) = acknowledging.next() => {}
+                // Once nothing more is here: what came together is acknowledged together. It is on its way
+                // with that, and nobody needs to know when it is there.
+                () = ready(()), if !due.is_empty() => {
+                    for acknowledging in due.drain(..) {
+                        acknowledging.now_or_never();
+                    }
+                }
             }
         }
-        while acknowledging.next().await.is_some() {}
     }
 
     /// Waits until replies are received, or may not be.

@@ -1,18 +1,21 @@
-//! The bounded pool: one task a request that was accepted, to its reply.
+//! The bounded pool: one task a request that was accepted, and another for the rest of its reply.
 //!
 //! A request has its place in the pool before it is accepted and keeps it until it is answered; only
 //! while its endpoint waits for the reply of others is the place lent. So the pool's size bounds what
 //! runs, and that together with `WAITING_REQUESTS` bounds everything that this host has taken on.
 
+use std::future::ready;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{Instrument, Span, debug, error, field, info_span, warn};
 use uuid::Uuid;
@@ -21,6 +24,7 @@ use super::dispatcher::{self, Resolved};
 use super::gone_queues::GoneQueues;
 use crate::endpoint::place::{Place, Places};
 use crate::endpoint::{Call, Delivery, Endpoints};
+use crate::hand_over::begin;
 use crate::protocol::failure::Failure;
 use crate::protocol::json::Json;
 use crate::protocol::reply::{encode_heartbeat, encode_reply};
@@ -49,6 +53,8 @@ pub struct Pool {
     pub missing_queue_timeout: Duration,
     /// Where requests run.
     pub workers: Handle,
+    /// Where replies are sent to their end.
+    pub io: Handle,
     /// Cancelled when the stop begins.
     pub stopping: CancellationToken,
 }
@@ -72,34 +78,38 @@ pub struct Admission {
     place: Arc<Place>,
 }
 
-/// One request to run.
+/// One request to run, once it is accepted.
 pub struct Job {
+    accepting: BoxFuture<'static, (Request, Accepted)>,
+    circumstances: Circumstances,
+}
+
+/// What a request is answered with.
+struct Circumstances {
     admission: Admission,
-    request: Request,
-    accepted: Accepted,
     deadline: Option<Instant>,
     topic: Arc<str>,
     endpoints: Endpoints,
 }
 
 impl Job {
-    /// Accepts what was admitted. The broker must know before the endpoint runs: at most once. What serves
-    /// the topic now are the `endpoints`; they stay so for this request.
-    pub async fn accept(
+    /// Asks for what was admitted to be accepted. What serves the topic now are the `endpoints`; they stay so
+    /// for this request.
+    pub fn new(
         incoming: Incoming<Request>,
         admission: Admission,
         topic: Arc<str>,
         endpoints: Endpoints,
     ) -> Self {
-        let deadline = incoming.deadline;
-        let (request, accepted) = incoming.accept().await;
-        Self {
+        let circumstances = Circumstances {
             admission,
-            request,
-            accepted,
-            deadline,
+            deadline: incoming.deadline,
             topic,
             endpoints,
+        };
+        Self {
+            accepting: Box::pin(incoming.accept()),
+            circumstances,
         }
     }
 }
@@ -138,19 +148,42 @@ impl Executor {
         }
     }
 
-    /// Runs a request that was accepted to its end, in a task of its own.
-    pub fn start(self: &Arc<Self>, job: Job) {
-        let executor = Arc::clone(self);
-        self.tasks.spawn_on(executor.run(job), &self.pool.workers);
+    /// Accepts requests here, and runs each to its end on the workers. The broker must know before the
+    /// endpoint runs: at most once.
+    pub fn start(self: &Arc<Self>, jobs: Vec<Job>) {
+        for job in jobs {
+            let executor = Arc::clone(self);
+            let under_way = self.tasks.token();
+            begin(
+                job.accepting,
+                &self.pool.workers,
+                move |(request, accepted)| {
+                    executor.run(request, accepted, job.circumstances, under_way)
+                },
+            );
+        }
     }
 
-    async fn run(self: Arc<Self>, job: Job) {
-        let Job {
-            request, deadline, ..
-        } = job;
-        let span = request_span(&job.topic, &request);
+    async fn run(
+        self: Arc<Self>,
+        mut request: Request,
+        accepted: Accepted,
+        circumstances: Circumstances,
+        under_way: TaskTrackerToken,
+    ) {
+        let Circumstances {
+            admission,
+            deadline,
+            topic,
+            endpoints,
+        } = circumstances;
+        let message_id = request.reply_to.as_ref();
+        let message_id = message_id.map(|address| address.message_id.get().trim_matches('"'));
+        let received =
+            trace::received(request.method.as_deref(), message_id, request.context.get());
+        let span = request_span(&topic, &request);
         let answering = async {
-            match job.accepted {
+            match accepted {
                 Accepted::Served => {}
                 Accepted::Duplicate => return warn!("Dropped a message that was served before"),
                 Accepted::Lost => return debug!("The broker was lost and will deliver again"),
@@ -159,9 +192,9 @@ impl Executor {
             if given_up() {
                 return debug!("Dropped a call whose caller has given up");
             }
-            let place = &job.admission.place;
+            let place = &admission.place;
             let started = Instant::now();
-            let outcome = self.answer(&job.endpoints, &request, deadline, place).await;
+            let outcome = self.answer(&endpoints, &request, deadline, place).await;
             let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
             let method = request.method.as_deref().unwrap_or_default();
             match &outcome {
@@ -174,14 +207,17 @@ impl Executor {
             if given_up() {
                 return debug!("Dropped a reply whose caller has given up");
             }
-            if let Some(address) = &request.reply_to {
-                self.reply(address, &outcome, job.admission).await;
-            }
+            let Some(address) = request.reply_to.take() else {
+                return;
+            };
+            let executor = Arc::clone(&self);
+            let replying = async move {
+                executor.reply(&address, &outcome, admission).await;
+                drop(under_way);
+            };
+            let replying = trace::continued(replying).in_current_span();
+            begin(Box::pin(replying), &self.pool.io, |()| ready(()));
         };
-        let message_id = request.reply_to.as_ref();
-        let message_id = message_id.map(|address| address.message_id.get().trim_matches('"'));
-        let received =
-            trace::received(request.method.as_deref(), message_id, request.context.get());
         trace::within(received, answering).instrument(span).await;
     }
 

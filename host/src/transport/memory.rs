@@ -4,11 +4,13 @@
 //! one consumer of a queue, expires where it waits too long, and goes back if it is released.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::ready;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 use tracing::warn;
 use uuid::Uuid;
@@ -270,8 +272,8 @@ struct MemoryDelivery {
 
 #[async_trait]
 impl Delivery for MemoryDelivery {
-    async fn accept(self: Box<Self>) -> bool {
-        true
+    fn accept(self: Box<Self>) -> BoxFuture<'static, bool> {
+        Box::pin(ready(true))
     }
 
     async fn release(self: Box<Self>) {

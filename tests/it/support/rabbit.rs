@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -78,6 +79,10 @@ impl Rabbit {
     pub(crate) fn signal(&self, signal: &str) {
         let pid = std::fs::read_to_string(self.folder.join("pid")).expect("a pid file");
         run(Command::new("kill").args([signal, pid.trim()]));
+        // Until the thread that gets it has its turn, the others go on.
+        while signal == "-STOP" && !is_stopped(pid.trim()) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Removes the data of a server that was killed.
@@ -143,4 +148,13 @@ impl Drop for Rabbit {
 fn run(command: &mut Command) {
     let output = command.output().expect("the command runs");
     assert!(output.status.success(), "{command:?}: {output:?}");
+}
+
+/// Whether no thread of the process runs.
+fn is_stopped(pid: &str) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it is there");
+    threads.flatten().all(|thread| {
+        let status = std::fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+        status.contains("\nState:\tT")
+    })
 }

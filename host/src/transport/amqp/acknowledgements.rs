@@ -1,19 +1,18 @@
 //! Acknowledgements of one channel: those that are due at the same time go in as few frames as AMQP has for
 //! them, and are waited for together.
-//!
-//! Whoever is first sends for all that come until it begins, and the next one of those that come meanwhile
-//! sends then. So nobody waits for more than the one before it, and a lone one for nothing.
 
 use std::collections::BTreeSet;
 use std::mem::take;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared, join_all};
 use lapin::Channel;
 use lapin::options::{BasicAckOptions, BasicRejectOptions};
 use lapin::types::DeliveryTag;
-use tokio::sync::oneshot;
 
-/// Those of one channel.
+/// Those of one channel. All are polled first by the task that polls the listener: a frame that speaks for
+/// several must not be overtaken by a later one.
 pub(super) struct Acknowledgements {
     channel: Channel,
     state: Mutex<State>,
@@ -22,17 +21,13 @@ pub(super) struct Acknowledgements {
 #[derive(Default)]
 struct State {
     tags: Tags,
-    waiting: Vec<(DeliveryTag, oneshot::Sender<Turn>)>,
-    is_sending: bool,
+    /// Those that go with the next round.
+    due: Vec<DeliveryTag>,
+    round: Option<Round>,
 }
 
-/// What becomes of one that waits.
-enum Turn {
-    /// It was sent, or could not be.
-    Done(bool),
-    /// It is the one that sends, for all that wait.
-    Send,
-}
+/// The frames that were sent for all that were due; awaited by each of them.
+type Round = Shared<BoxFuture<'static, Arc<[Frame]>>>;
 
 impl Acknowledgements {
     pub(super) fn new(channel: Channel) -> Self {
@@ -42,54 +37,38 @@ impl Acknowledgements {
         }
     }
 
-    /// Acknowledges a delivery; false if the channel was lost before. To be awaited to its end, as others may
-    /// wait for it.
-    pub(super) async fn acknowledge(&self, tag: DeliveryTag) -> bool {
-        let turn = {
+    /// Acknowledges a delivery, together with all that are due when the first of them is polled; false if the
+    /// channel was lost before.
+    pub(super) fn acknowledge(
+        self: &Arc<Self>,
+        tag: DeliveryTag,
+    ) -> impl Future<Output = bool> + Send + use<> {
+        let mut state = self.state();
+        state.due.push(tag);
+        let round = state
+            .round
+            .get_or_insert_with(|| Arc::clone(self).send_due().boxed().shared());
+        let round = round.clone();
+        async move {
+            let sent = round.await;
+            sent.iter().any(|frame| frame.acknowledges(tag))
+        }
+    }
+
+    async fn send_due(self: Arc<Self>) -> Arc<[Frame]> {
+        let frames = {
             let mut state = self.state();
-            match state.is_sending {
-                true => {
-                    let (sender, turn) = oneshot::channel();
-                    state.waiting.push((tag, sender));
-                    Some(turn)
-                }
-                false => {
-                    state.is_sending = true;
-                    None
-                }
-            }
+            state.round = None;
+            let due = take(&mut state.due);
+            state.tags.frames(due)
         };
-        if let Some(turn) = turn {
-            match turn.await {
-                Ok(Turn::Done(sent)) => return sent,
-                Ok(Turn::Send) => {}
-                Err(_) => return false,
-            }
-        }
-        let _sending = Sending(self);
-        let (others, frames) = {
-            let mut state = self.state();
-            let others = take(&mut state.waiting);
-            let tags = others.iter().map(|(tag, _)| *tag).chain([tag]);
-            let frames = state.tags.frames(tags.collect());
-            (others, frames)
-        };
-        let mut sent = Vec::with_capacity(frames.len());
-        for frame in frames {
-            let options = BasicAckOptions {
-                multiple: frame.multiple,
-            };
-            if self.channel.basic_ack(frame.tag, options).await.is_err() {
-                break;
-            }
-            sent.push(frame);
-        }
-        let is_sent = |tag| sent.iter().any(|frame| frame.acknowledges(tag));
-        for (tag, turn) in others {
-            // Whoever went away does not need to know.
-            let _ = turn.send(Turn::Done(is_sent(tag)));
-        }
-        is_sent(tag)
+        let sending = frames.iter().map(async |frame| {
+            let multiple = frame.multiple;
+            let options = BasicAckOptions { multiple };
+            let sent = self.channel.basic_ack(frame.tag, options).await;
+            sent.is_ok().then_some(*frame)
+        });
+        join_all(sending).await.into_iter().flatten().collect()
     }
 
     /// Rejects a delivery; false if the channel was lost before.
@@ -102,23 +81,6 @@ impl Acknowledgements {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The turn of who sends; whatever becomes of it, the next one has it then.
-struct Sending<'a>(&'a Acknowledgements);
-
-impl Drop for Sending<'_> {
-    fn drop(&mut self) {
-        let mut state = self.0.state();
-        while !state.waiting.is_empty() {
-            let (_, turn) = state.waiting.remove(0);
-            // One that went away is delivered again when the channel ends.
-            if turn.send(Turn::Send).is_ok() {
-                return;
-            }
-        }
-        state.is_sending = false;
     }
 }
 

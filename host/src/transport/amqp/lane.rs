@@ -1,20 +1,25 @@
 //! Messages on their way to the broker: which of them wait, and which are published together.
 //!
 //! What goes to one destination is published in batches: one message where one is there, and all that came
-//! meanwhile where they come faster than the broker confirms. A queue that confirms nothing, such as
-//! one without a quorum, keeps its batches under way. It must not keep others from being sent.
+//! meanwhile where they come faster than the broker confirms. A broker that takes its time gets several at
+//! once. A queue that confirms nothing, such as one without a quorum, keeps its batches under way. It must not
+//! keep others from being sent.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Batches under way at the same time.
 const BATCHES: usize = 512;
 /// Of these, those to one destination.
-const BATCHES_TO_ONE: usize = 2;
+const BATCHES_TO_ONE: usize = 4;
+/// So long the next batch waits for the one before it: together messages cost all sides less than one by one. A
+/// broker that has confirmed nothing by then, as it has to ask others first, gets the next one all the same.
+const PROMPT: Duration = Duration::from_millis(10);
 /// Messages of one batch.
-const MESSAGES: usize = 64;
+const MESSAGES: usize = 256;
 /// Bytes of a batch, unless one message alone has more. A broker may refuse that one, and with it what is in
 /// the same batch.
 const BYTES: usize = 1024 * 1024;
@@ -35,6 +40,8 @@ struct Queue<T> {
     crowded: usize,
     /// Those that take batches of them, one after the other.
     senders: usize,
+    /// When the last of them was asked for.
+    asked: Instant,
 }
 
 /// Messages that are published together.
@@ -55,7 +62,7 @@ impl<T> Lane<T> {
     /// Adds a message of so many bytes. Where this is true, somebody must begin to send to the destination:
     /// to take batches until there is none.
     #[must_use]
-    pub(super) fn push(&self, destination: &str, message: T, bytes: usize) -> bool {
+    pub(super) fn push(&self, destination: &str, message: T, bytes: usize, now: Instant) -> bool {
         let mut destinations = self.destinations();
         let queue = match destinations.get_mut(destination) {
             Some(queue) => queue,
@@ -63,6 +70,7 @@ impl<T> Lane<T> {
                 messages: VecDeque::new(),
                 crowded: MESSAGES,
                 senders: 0,
+                asked: now,
             }),
         };
         if queue.messages.len() >= queue.crowded {
@@ -72,8 +80,15 @@ impl<T> Lane<T> {
             queue.crowded = (2 * queue.messages.len()).max(MESSAGES);
         }
         queue.messages.push_back((message, bytes));
-        let one_more = queue.senders < BATCHES_TO_ONE;
-        queue.senders += usize::from(one_more);
+        let one_more = match queue.senders {
+            0 => true,
+            BATCHES_TO_ONE.. => false,
+            _ => now.saturating_duration_since(queue.asked) >= PROMPT,
+        };
+        if one_more {
+            queue.senders += 1;
+            queue.asked = now;
+        }
         one_more
     }
 
@@ -127,34 +142,53 @@ mod tests {
 
     #[test]
     fn what_comes_while_others_are_under_way_goes_together() {
-        let lane = lane();
-        assert!(lane.push("a", 0, 10), "the first needs a sender");
+        let (lane, now) = (lane(), Instant::now());
+        assert!(lane.push("a", 0, 10, now), "the first needs a sender");
         let first = batch(&lane, "a").expect("one waits");
         assert_eq!(first.messages, [0]);
-        assert!(lane.push("a", 1, 10), "a second batch may be under way");
-        let second = batch(&lane, "a").expect("one waits");
-        for number in 2..100 {
-            assert!(!lane.push("a", number, 10), "a third may not");
+        for number in 1..300 {
+            assert!(!lane.push("a", number, 10, now), "the others wait for it");
         }
         drop(first);
-        let third = batch(&lane, "a").expect("many wait");
-        assert_eq!(third.messages, (2..66).collect::<Vec<_>>());
+        let second = batch(&lane, "a").expect("many wait");
+        assert_eq!(second.messages, (1..257).collect::<Vec<_>>());
         drop(second);
         assert_eq!(
             batch(&lane, "a").map(|batch| batch.messages.len()),
-            Some(34)
+            Some(43)
         );
         assert!(batch(&lane, "a").is_none());
-        assert!(batch(&lane, "a").is_none());
         assert!(lane.destinations().is_empty(), "nothing is left of it");
-        assert!(lane.push("a", 100, 10), "and it begins again");
+        assert!(lane.push("a", 300, 10, now), "and it begins again");
+    }
+
+    #[test]
+    fn a_broker_that_takes_its_time_gets_several() {
+        let (lane, mut now) = (lane(), Instant::now());
+        let mut under_way = Vec::new();
+        for number in 0..BATCHES_TO_ONE {
+            assert!(lane.push("a", 0, 10, now), "sender {number} is needed");
+            under_way.push(batch(&lane, "a").expect("one waits"));
+            assert!(!lane.push("a", 1, 10, now), "and not another at once");
+            now += PROMPT;
+        }
+        assert!(!lane.push("a", 2, 10, now), "that is enough");
+        drop(under_way);
+        assert_eq!(
+            batch(&lane, "a").map(|batch| batch.messages),
+            Some(vec![1, 2])
+        );
+        for _ in 0..BATCHES_TO_ONE {
+            assert!(batch(&lane, "a").is_none());
+        }
+        assert!(lane.destinations().is_empty(), "nothing is left of it");
     }
 
     #[test]
     fn a_large_message_goes_alone() {
-        let lane = lane();
+        let (lane, now) = (lane(), Instant::now());
         for (number, bytes) in [(0, 10), (1, BYTES), (2, 10), (3, 10)] {
-            let _ = lane.push("a", number, bytes);
+            let _ = lane.push("a", number, bytes, now);
         }
         let batches: Vec<_> = std::iter::from_fn(|| batch(&lane, "a"))
             .map(|batch| batch.messages)
@@ -164,10 +198,10 @@ mod tests {
 
     #[test]
     fn what_is_abandoned_does_not_pile_up() {
-        let lane = Lane::new(|number| number % 2 == 1);
+        let (lane, now) = (Lane::new(|number| number % 2 == 1), Instant::now());
         for number in 0..10_000 {
-            let _ = lane.push("a", number % 2, 10);
-            let _ = lane.push("b", 1, 10);
+            let _ = lane.push("a", number % 2, 10, now);
+            let _ = lane.push("b", 1, 10, now);
         }
         let waiting = |name| lane.destinations()[name].messages.len();
         assert!((5000..=10_000).contains(&waiting("a")));
@@ -176,14 +210,15 @@ mod tests {
 
     #[test]
     fn one_destination_does_not_take_what_others_need() {
-        let lane = lane();
+        let (lane, mut now) = (lane(), Instant::now());
         let mut senders = 0;
         for number in 0..1000 {
-            senders += u32::from(lane.push("stuck", number, 10));
+            senders += u32::from(lane.push("stuck", number, 10, now));
+            now += PROMPT;
         }
         assert_eq!(senders as usize, BATCHES_TO_ONE);
         let _stuck: Vec<_> = (0..senders).map(|_| batch(&lane, "stuck")).collect();
-        assert!(lane.push("other", 0, 10));
+        assert!(lane.push("other", 0, 10, now));
         assert!(batch(&lane, "other").is_some());
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{SelectAll, select_all};
 use futures_util::{Stream, StreamExt};
 use lapin::message::Delivery as AmqpDelivery;
@@ -450,12 +451,15 @@ impl Unaccepted {
 
 #[async_trait]
 impl Delivery for Unaccepted {
-    async fn accept(self: Box<Self>) -> bool {
-        let accepted = self.acknowledgements.acknowledge(self.tag).await;
-        if accepted {
-            self.is_done_with();
-        }
-        accepted
+    fn accept(self: Box<Self>) -> BoxFuture<'static, bool> {
+        let acknowledged = self.acknowledgements.acknowledge(self.tag);
+        Box::pin(async move {
+            let accepted = acknowledged.await;
+            if accepted {
+                self.is_done_with();
+            }
+            accepted
+        })
     }
 
     async fn release(self: Box<Self>) {

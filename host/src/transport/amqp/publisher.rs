@@ -7,8 +7,11 @@
 //! confirm of its message, but not always with it.
 
 use std::collections::HashSet;
+use std::future::ready;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -24,6 +27,7 @@ use super::lane::Lane;
 use super::options::Config;
 use super::parcel::Parcel;
 use super::topology::Exchange;
+use crate::hand_over::begin;
 use crate::transport::{Destination, Outgoing, TransportError};
 
 /// Channels that are kept for the next messages.
@@ -147,13 +151,10 @@ impl Publisher {
         let (verdict, waiting) = oneshot::channel();
         let is_reply = matches!(to, Destination::Reply { .. });
         let lane = self.shared.lane(is_reply);
-        if lane.push(&destination, Pending { parcel, verdict }, bytes) {
+        let pending = Pending { parcel, verdict };
+        if lane.push(&destination, pending, bytes, Instant::now()) {
             let sending = Arc::clone(&self.shared).send_all(is_reply, destination);
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "it ends with its messages or connection"
-            )]
-            drop(self.io.spawn(sending));
+            begin(Box::pin(sending), &self.io, |()| ready(()));
         }
         let stopped = || Err(PublishError::Broken("its threads were stopped".to_owned()));
         waiting.await.unwrap_or_else(|_| stopped())
@@ -339,8 +340,20 @@ async fn publish_together(channel: &Channel, batch: &[Pending]) -> Vec<Outcome> 
             .await?
             .await
     };
-    // All are on their way before the first is confirmed.
-    let confirmations = join_all(batch.iter().map(|pending| publish(&pending.parcel))).await;
+    let publishing = join_all(batch.iter().map(|pending| publish(&pending.parcel)));
+    let mut publishing = pin!(publishing);
+    // All are on their way with this. Nobody is to be woken for each that is written: that the last one is
+    // confirmed is soon enough. What is wrong with one is told below.
+    let begun = publishing
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()));
+    let confirmations = match begun {
+        Poll::Ready(confirmations) => confirmations,
+        Poll::Pending => {
+            let _ = channel.wait_for_confirms().await;
+            publishing.await
+        }
+    };
     let mut returned = Vec::new();
     let mut verdict = |confirmation| match confirmation {
         Confirmation::NotRequested => Ok(()),
