@@ -1,9 +1,6 @@
-//! Between the contract's text and an endpoint's types.
+//! Between the contract and an endpoint.
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use crate::{Context, Failure, Result, builtins};
 
@@ -33,105 +30,6 @@ pub struct Request {
     pub args: String,
     /// Who asks.
     pub context: Context,
-}
-
-/// The keyword arguments of a call, each read when its parameter is reached.
-pub struct Arguments<'a> {
-    method: &'static str,
-    left: Vec<(String, &'a RawValue)>,
-}
-
-impl<'a> Arguments<'a> {
-    /// Splits the arguments without reading their values.
-    pub fn parse(method: &'static str, args: &'a str) -> Result<Self> {
-        let left: Entries<'a> = serde_json::from_str(args)
-            .map_err(|error| builtins::type_error(format!("{method}() arguments: {error}")))?;
-        Ok(Self {
-            method,
-            left: left.0,
-        })
-    }
-
-    /// An argument that must be there.
-    pub fn required<T: DeserializeOwned>(&mut self, name: &str) -> Result<T> {
-        let method = self.method;
-        let value = self.take(name).ok_or_else(|| {
-            builtins::type_error(format!("{method}() missing a required argument: '{name}'"))
-        })?;
-        self.read(name, value)
-    }
-
-    /// An argument that may be missing.
-    pub fn optional<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(value) => self.read(name, value),
-        }
-    }
-
-    /// Whatever is left, as one value.
-    pub fn rest<T: DeserializeOwned>(self) -> Result<T> {
-        let mut rest = Map::new();
-        for (name, value) in &self.left {
-            let value: Value = self.read(name, value)?;
-            rest.insert(name.clone(), value);
-        }
-        serde_json::from_value(Value::Object(rest))
-            .map_err(|error| builtins::type_error(format!("{}(): {error}", self.method)))
-    }
-
-    /// Refuses what no parameter took.
-    pub fn finish(self) -> Result<()> {
-        match self.left.first() {
-            None => Ok(()),
-            Some((name, _)) => Err(builtins::type_error(format!(
-                "{}() got an unexpected keyword argument '{name}'",
-                self.method
-            ))),
-        }
-    }
-
-    /// The last of equal names counts, as in Python.
-    fn take(&mut self, name: &str) -> Option<&'a RawValue> {
-        let value = self.left.iter().rfind(|(key, _)| key == name)?.1;
-        self.left.retain(|(key, _)| key != name);
-        Some(value)
-    }
-
-    fn read<T: DeserializeOwned>(&self, name: &str, value: &RawValue) -> Result<T> {
-        serde_json::from_str(value.get()).map_err(|error| {
-            let method = self.method;
-            builtins::type_error(format!("{method}() argument '{name}': {error}"))
-        })
-    }
-}
-
-/// An object's entries, each value as the text it came as.
-struct Entries<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de: 'a, 'a> serde::Deserialize<'de> for Entries<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Vec<(String, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: serde::de::MapAccess<'de>>(
-                self,
-                mut map: A,
-            ) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(entries)
-            }
-        }
-        deserializer.deserialize_map(Visitor).map(Entries)
-    }
 }
 
 /// The reply of a method that cannot fail.

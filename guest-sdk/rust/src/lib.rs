@@ -37,6 +37,7 @@
 
 #![deny(missing_docs)]
 
+mod arguments;
 pub mod builtins;
 pub mod call_info;
 pub mod client;
@@ -64,9 +65,10 @@ pub use self::glue::{Endpoint, Request};
 /// What the macros write calls to. Not for use by hand.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::glue::{Arguments, reply, reply_result};
+    pub use crate::arguments::{Arguments, Parameter, read};
     #[cfg(target_family = "wasm")]
     pub use crate::glue::{Served, dispatch, target};
+    pub use crate::glue::{reply, reply_result};
     #[cfg(target_family = "wasm")]
     pub use crate::host::bindings;
 }

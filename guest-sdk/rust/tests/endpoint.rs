@@ -107,6 +107,12 @@ fn arguments_are_matched_by_name() {
         r#"{"host": "a", "host": "b"}"#,
         r#"{"host":"b","days":7}"#,
     );
+    // Also where the one before would be no good.
+    check(
+        "take",
+        r#"{"host": 1, "h\u006fst": "b"}"#,
+        r#"{"host":"b","days":7}"#,
+    );
     check("filter", r#"{"a": 1, "limit": 3, "b": 2}"#, "[3,2]");
     check("type", r#"{"in": true}"#, "false");
     check("nothing", "{}", "null");
@@ -129,6 +135,11 @@ fn wrong_arguments_are_pythons_type_error() {
         r#"{"host": 1}"#,
         "TypeError: take() argument 'host': invalid type: integer `1`, expected a string at line 1 \
          column 1",
+    );
+    check(
+        "take",
+        r#"{"day": 1, "days": "x"}"#,
+        "TypeError: take() missing a required argument: 'host'",
     );
     check(
         "filter",

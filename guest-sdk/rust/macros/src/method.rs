@@ -87,32 +87,17 @@ impl Method {
     /// The arm that reads the arguments, calls the method and writes its reply.
     pub(crate) fn arm(&self) -> TokenStream {
         let Self { name, ident, .. } = self;
-        let mut taking = Vec::new();
-        let mut passing = Vec::new();
-        // `#[kwargs]` gets what is left, so it is taken last wherever it stands.
-        let mut finish = quote!(arguments.finish()?;);
-        for parameter in &self.parameters {
+        let passing = self.parameters.iter().map(|parameter| {
             let variable = &parameter.ident;
-            let key = variable.to_string();
-            let key = key.trim_start_matches("r#");
-            let ty = &parameter.ty;
-            // At the type, so that one that cannot be read from JSON is told so there.
-            let span = ty.span();
             match parameter.role {
-                Role::Context => {
-                    passing.push(quote!(&request.context));
-                    continue;
-                }
-                Role::Required => taking
-                    .push(quote_spanned!(span=> let #variable: #ty = arguments.required(#key)?;)),
-                Role::Optional => taking
-                    .push(quote_spanned!(span=> let #variable: #ty = arguments.optional(#key)?;)),
-                Role::Rest => {
-                    finish = quote_spanned!(span=> let #variable: #ty = arguments.rest()?;);
-                }
+                Role::Context => quote!(&request.context),
+                _ => quote!(#variable),
             }
-            passing.push(quote!(#variable));
-        }
+        });
+        let reading = match self.parameters.iter().any(|one| one.role == Role::Rest) {
+            true => self.read_one_by_one(),
+            false => self.read_at_once(),
+        };
         let function = match self.returns_result {
             true => Ident::new("reply_result", self.return_span),
             false => Ident::new("reply", self.return_span),
@@ -122,18 +107,86 @@ impl Method {
         };
         quote! {
             #name => {
-                #[allow(unused_mut)]
-                let mut arguments =
-                    ::endpointd_guest::__private::Arguments::parse(#name, &request.args)?;
-                #(#taking)*
-                #finish
+                #reading
                 #reply
             }
         }
     }
+
+    /// Reads all arguments in one pass.
+    fn read_at_once(&self) -> TokenStream {
+        let Self { name, .. } = self;
+        let mut parameters = quote!(());
+        let mut variables = quote!(());
+        let mut arguments = Vec::new();
+        for parameter in self.arguments().rev() {
+            let Parameter { ident, ty, .. } = parameter;
+            let key = parameter.key();
+            // At the type, so that one that cannot be read from JSON is told so there.
+            let span = ty.span();
+            let (made, argument) = match parameter.role {
+                Role::Optional => (
+                    quote_spanned!(span=> ::endpointd_guest::__private::Parameter::<#ty>::optional(#key)),
+                    quote!(#ident.argument().flatten()),
+                ),
+                _ => (
+                    quote_spanned!(span=> ::endpointd_guest::__private::Parameter::<#ty>::required(#key)),
+                    quote!(#ident.required_argument(#name)?),
+                ),
+            };
+            parameters = quote!((#made, #parameters));
+            variables = quote!((#ident, #variables));
+            arguments.insert(0, quote!(let #ident = #argument;));
+        }
+        quote! {
+            let mut parameters = #parameters;
+            ::endpointd_guest::__private::read(#name, &request.args, &mut parameters)?;
+            let #variables = parameters;
+            #(#arguments)*
+        }
+    }
+
+    /// Reads each argument when its turn comes, and the rest as one value.
+    fn read_one_by_one(&self) -> TokenStream {
+        let Self { name, .. } = self;
+        let mut reading = Vec::new();
+        let mut rest = TokenStream::new();
+        for parameter in self.arguments() {
+            let Parameter { ident, ty, .. } = parameter;
+            let key = parameter.key();
+            let span = ty.span();
+            match parameter.role {
+                // It is read last wherever it stands.
+                Role::Rest => rest = quote_spanned!(span=> let #ident: #ty = arguments.rest()?;),
+                Role::Optional => reading
+                    .push(quote_spanned!(span=> let #ident: #ty = arguments.optional(#key)?;)),
+                _ => reading
+                    .push(quote_spanned!(span=> let #ident: #ty = arguments.required(#key)?;)),
+            }
+        }
+        quote! {
+            #[allow(unused_mut)]
+            let mut arguments =
+                ::endpointd_guest::__private::Arguments::parse(#name, &request.args)?;
+            #(#reading)*
+            #rest
+        }
+    }
+
+    /// The parameters that arguments are for.
+    fn arguments(&self) -> impl DoubleEndedIterator<Item = &Parameter> {
+        let parameters = self.parameters.iter();
+        parameters.filter(|parameter| parameter.role != Role::Context)
+    }
 }
 
 impl Parameter {
+    /// The name of its argument.
+    fn key(&self) -> String {
+        let name = self.ident.to_string();
+        name.trim_start_matches("r#").to_owned()
+    }
+
     fn parse(input: &mut PatType) -> syn::Result<Self> {
         let before = input.attrs.len();
         input
