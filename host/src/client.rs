@@ -542,13 +542,13 @@ impl<'a> Message<'a> {
                 server: target.server.clone().filter(|server| !server.is_empty()),
             },
         };
-        let message = Outgoing {
+        let message = Arc::new(Outgoing {
             body,
             expires_in: is_call.then_some(self.timeout),
             mandatory: self.client.at_least_once && !target.fanout,
             retries: self.client.retries,
             deadline: self.deadline,
-        };
+        });
         let sent = self.client.wire.transport.send(&to, message).await;
         sent.map_err(|error| match (error, to) {
             (TransportError::Undeliverable(routing_key), Destination::Topic { exchange, .. }) => {

@@ -4,6 +4,7 @@
 //! somebody for something, the thread is woken twice for each time that it is needed. Such a future begins at
 //! once, on the thread that has it, and whoever wakes it first spawns it where it goes on.
 
+use std::cell::Cell;
 use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,24 +13,64 @@ use std::task::{Context, Poll, Wake, Waker};
 use futures_util::future::{Either, Ready, ready};
 use tokio::runtime::Handle;
 
-/// Polls `first` once, here, but as a part of the runtime `there`: timers and sockets that it makes are that
-/// one's. When it is woken, or at once if it is done, it goes on in a task there, which then does what `then`
-/// gives. Whoever tracks tasks tracks what `then` has.
-pub fn begin<F, T>(mut first: F, there: &Handle, then: impl FnOnce(F::Output) -> T + Send + 'static)
+/// Polls `future` once, here, but as a part of the runtime `there`: timers and sockets that it makes are that
+/// one's. If it is not done, it goes on in a task there when it is woken, which has to happen in the end: nobody
+/// else has it. Whoever tracks tasks tracks what the future has.
+pub fn begin<F>(future: F, there: &Handle)
 where
+    F: Future<Output = ()> + Send + Unpin + 'static,
+{
+    let spawning = there.clone();
+    relay(future, there, move |begun| {
+        if !begun.is_done() {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "its caller knows who waits for it"
+            )]
+            drop(spawning.spawn(begun));
+        }
+    });
+}
+
+/// The same with what gives something, which `then` goes on with in the task there; so there is one in any case.
+pub fn begin_then<F, T>(
+    first: F,
+    there: &Handle,
+    then: impl FnOnce(F::Output) -> T + Send + 'static,
+) where
     F: Future + Send + Unpin + 'static,
     F::Output: Send,
     T: Future<Output = ()> + Send + 'static,
 {
-    let _there = there.enter();
-    let there = there.clone();
-    let go_on = move |begun: Begun<F>| {
+    let spawning = there.clone();
+    relay(first, there, move |begun| {
         #[expect(
             clippy::disallowed_methods,
             reason = "its caller knows who waits for it"
         )]
-        drop(there.spawn(async move { then(begun.await).await }));
-    };
+        drop(spawning.spawn(async move { then(begun.await).await }));
+    });
+}
+
+thread_local! {
+    static LEAVES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// On this thread nothing begins any more, but is left to the others at once: it may have to wait for its turn
+/// while it holds a lock that they need.
+pub fn leave_to_others() {
+    LEAVES.set(true);
+}
+
+fn relay<F>(mut first: F, there: &Handle, go_on: impl FnOnce(Begun<F>) + Send + 'static)
+where
+    F: Future + Send + Unpin + 'static,
+    F::Output: Send,
+{
+    if LEAVES.get() {
+        return go_on(Begun::new(Either::Left(first)));
+    }
+    let _there = there.enter();
     let relay = Arc::new(Relay(Mutex::new(State::Beginning)));
     let waker = Waker::from(Arc::clone(&relay));
     let polled = Pin::new(&mut first).poll(&mut Context::from_waker(&waker));
@@ -63,6 +104,10 @@ impl<F: Future> Begun<F> {
             future: Some(future),
             goes_on: false,
         }
+    }
+
+    fn is_done(&self) -> bool {
+        matches!(self.future, Some(Either::Right(_)))
     }
 }
 
@@ -156,7 +201,7 @@ mod tests {
         let (runtime, (notes, polled)) = (runtime(), mpsc::channel());
         let (come, coming) = oneshot::channel();
         let last = notes.clone();
-        begin(noting(coming, notes), runtime.handle(), async move |()| {
+        begin_then(noting(coming, notes), runtime.handle(), async move |()| {
             last.send(here()).expect("it is read");
         });
         assert_eq!(polled.recv(), Ok(here()));
@@ -170,10 +215,28 @@ mod tests {
     #[test]
     fn what_is_done_at_once_is_followed_there() {
         let (runtime, (sender, followed)) = (runtime(), mpsc::channel());
-        begin(ready(5), runtime.handle(), async move |number| {
+        begin_then(ready(5), runtime.handle(), async move |number| {
             sender.send((number, here())).expect("it is read");
         });
         assert_eq!(followed.recv(), Ok((5, Some("there".to_owned()))));
+    }
+
+    #[test]
+    fn a_thread_that_leaves_all_to_others_begins_nothing() {
+        let (runtime, (notes, polled)) = (runtime(), mpsc::channel());
+        let (come, coming) = oneshot::channel();
+        let handle = runtime.handle().clone();
+        let leaving = thread::spawn(move || {
+            leave_to_others();
+            begin(noting(coming, notes), &handle);
+        });
+        leaving.join().expect("no panic");
+        come.send(()).expect("it waits");
+        assert!(
+            polled
+                .iter()
+                .all(|thread| thread.as_deref() == Some("there"))
+        );
     }
 
     #[test]
@@ -188,7 +251,7 @@ mod tests {
                 _ => Poll::Ready(here()),
             }
         });
-        begin(twice, runtime.handle(), async move |thread| {
+        begin_then(twice, runtime.handle(), async move |thread| {
             sender.send(thread).expect("it is read");
         });
         assert_eq!(followed.recv(), Ok(Some("there".to_owned())));
@@ -213,7 +276,7 @@ mod tests {
             *locking.0.lock().expect("no panic") = Some(waker);
             Poll::<()>::Pending
         });
-        begin(first, runtime.handle(), |()| ready(()));
+        begin_then(first, runtime.handle(), |()| ready(()));
         runtime.shutdown_background();
         let waiting = waiting.lock().expect("no panic");
         waiting.as_ref().expect("it was polled").wake_by_ref();

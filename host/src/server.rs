@@ -83,7 +83,7 @@ impl RpcServer {
         StoppedServer(self.listener)
     }
 
-    /// Accepts what was admitted, in this task: no computing guest must hold up an acknowledgement.
+    /// Has what was admitted accepted. The acknowledgement is sent in this task: no computing guest must hold it up.
     fn start(&self, topic: &Arc<str>, admitted: &mut Vec<(Incoming<Request>, Admission)>) {
         let endpoints = self.endpoints.borrow().clone();
         let jobs = admitted.drain(..).map(|(incoming, admission)| {

@@ -39,7 +39,7 @@ pub trait Transport: Send + Sync {
     async fn connect(&self, retries: Option<u32>, deadline: Instant) -> Result<(), TransportError>;
 
     /// Sends one message and returns once it is safe with the broker.
-    async fn send(&self, to: &Destination, message: Outgoing) -> Result<(), TransportError>;
+    async fn send(&self, to: &Destination, message: Arc<Outgoing>) -> Result<(), TransportError>;
 
     /// Whether the broker is there and every listener consumes, as far as is known.
     fn is_connected(&self) -> bool;
@@ -77,8 +77,8 @@ pub struct Incoming<T> {
 #[async_trait]
 pub trait Delivery: Send {
     /// Takes the message off its queue; false if the broker was lost before it knew. All that are asked for
-    /// before the first of them is polled may go together. Each is polled first by the task that polls the
-    /// listener, and may go on elsewhere.
+    /// before the first of them is polled may go together, so what is asked for is to be polled, and not
+    /// dropped. Each is polled first by the task that polls the listener, and may go on elsewhere.
     fn accept(self: Box<Self>) -> BoxFuture<'static, bool>;
 
     /// Puts the message back into its queue, for this host or another.

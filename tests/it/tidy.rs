@@ -178,6 +178,7 @@ const SIBLINGS: &[(&str, &[&str])] = &[
             "acknowledgements",
             "publisher",
             "lane",
+            "in_order",
             "parcel",
             "connection",
             "socket",

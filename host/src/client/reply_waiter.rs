@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::sleep_until;
@@ -21,6 +22,8 @@ use crate::transport::{Listener, Transport, TransportError};
 
 /// Calls that may wait at the same time.
 const WAITING_CALLS: usize = 100_000;
+/// Replies that are acknowledged together.
+const TOGETHER: usize = 64;
 /// The pause before a reply queue that could not be declared is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -205,21 +208,17 @@ impl Shared {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                incoming = listener.poll() => {
+                incoming = listener.poll(), if due.len() < TOGETHER => {
                     let (reply, acknowledging) = incoming.split();
                     // Acknowledged or not: if it comes a second time, nobody waits for it.
                     self.hand_over(reply);
                     due.push(acknowledging);
                 }
-                // Once nothing more is here: what came together is acknowledged together. It is on its way
-                // with that, and nobody needs to know when it is there.
-                () = ready(()), if !due.is_empty() => {
-                    for acknowledging in due.drain(..) {
-                        acknowledging.now_or_never();
-                    }
-                }
+                // Once nothing more is here: what came together is acknowledged together.
+                () = ready(()), if !due.is_empty() => acknowledge(&mut due),
             }
         }
+        acknowledge(&mut due);
     }
 
     /// Waits until replies are received, or may not be.
@@ -361,5 +360,12 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.shared.waiting().remove(&self.message_id);
+    }
+}
+
+/// Has acknowledgements sent. They are on their way with that, and nobody needs to know when they are there.
+fn acknowledge(due: &mut Vec<BoxFuture<'static, bool>>) {
+    for acknowledging in due.drain(..) {
+        acknowledging.now_or_never();
     }
 }

@@ -15,6 +15,7 @@ use tokio::time::sleep;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{Instrument, debug, warn};
 
+use crate::hand_over;
 use crate::telemetry::trace;
 
 /// A guest that has computed for so long is moved when it gives way the next time, which is every 10 ms.
@@ -28,8 +29,9 @@ pub const PATIENT: i32 = 15;
 /// It leaves a thread a quarter of such a core.
 pub const COMPILING: i32 = 5;
 
-/// Gives the calling thread a priority that is lower by as much.
+/// Gives the calling thread a priority that is lower by as much. What others wait for is left to them then.
 pub fn lower_priority(niceness: i32) {
+    hand_over::leave_to_others();
     // Linux sets the priority of a thread, where POSIX has that of the process.
     if let Err(reason) = rustix::process::setpriority_process(None, niceness) {
         warn!("Long computations have the same priority as all others: {reason}");

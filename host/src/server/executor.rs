@@ -4,7 +4,6 @@
 //! while its endpoint waits for the reply of others is the place lent. So the pool's size bounds what
 //! runs, and that together with `WAITING_REQUESTS` bounds everything that this host has taken on.
 
-use std::future::ready;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,7 +23,7 @@ use super::dispatcher::{self, Resolved};
 use super::gone_queues::GoneQueues;
 use crate::endpoint::place::{Place, Places};
 use crate::endpoint::{Call, Delivery, Endpoints};
-use crate::hand_over::begin;
+use crate::hand_over::{begin, begin_then};
 use crate::protocol::failure::Failure;
 use crate::protocol::json::Json;
 use crate::protocol::reply::{encode_heartbeat, encode_reply};
@@ -154,7 +153,7 @@ impl Executor {
         for job in jobs {
             let executor = Arc::clone(self);
             let under_way = self.tasks.token();
-            begin(
+            begin_then(
                 job.accepting,
                 &self.pool.workers,
                 move |(request, accepted)| {
@@ -216,7 +215,7 @@ impl Executor {
                 drop(under_way);
             };
             let replying = trace::continued(replying).in_current_span();
-            begin(Box::pin(replying), &self.pool.io, |()| ready(()));
+            begin(Box::pin(replying), &self.pool.io);
         };
         trace::within(received, answering).instrument(span).await;
     }
@@ -280,13 +279,13 @@ impl Executor {
             if self.gone.contains(&address.queue) {
                 return;
             }
-            let message = Outgoing {
+            let message = Arc::new(Outgoing {
                 body: encode_heartbeat(&address.message_id, &unique_id()),
                 expires_in: None,
                 mandatory: true,
                 retries: None,
                 deadline: Instant::now() + every,
-            };
+            });
             match self.transport.send(&to, message).await {
                 Ok(()) => {}
                 Err(TransportError::Undeliverable(queue)) => {
@@ -317,15 +316,15 @@ impl Executor {
         let deadline = Instant::now() + self.pool.missing_queue_timeout.max(SEND_TIMEOUT);
         let mut permit = admission.accepted;
         let mut waiting = false;
+        let message = Arc::new(Outgoing {
+            body: encode_reply(&address.message_id, &unique_id(), outcome),
+            expires_in: None,
+            mandatory: true,
+            retries: None,
+            deadline,
+        });
         loop {
-            let message = Outgoing {
-                body: encode_reply(&address.message_id, &unique_id(), outcome),
-                expires_in: None,
-                mandatory: true,
-                retries: None,
-                deadline,
-            };
-            let error = match self.transport.send(&to, message).await {
+            let error = match self.transport.send(&to, Arc::clone(&message)).await {
                 Ok(()) => return,
                 Err(error) => error,
             };

@@ -3,6 +3,7 @@
 
 mod acknowledgements;
 mod connection;
+mod in_order;
 mod lane;
 mod listener;
 pub mod options;
@@ -176,9 +177,8 @@ impl Transport for RabbitTransport {
         self.persist(retries, deadline, connecting).await
     }
 
-    async fn send(&self, to: &Destination, message: Outgoing) -> Result<(), TransportError> {
+    async fn send(&self, to: &Destination, message: Arc<Outgoing>) -> Result<(), TransportError> {
         let (retries, deadline) = (message.retries, message.deadline);
-        let message = Arc::new(message);
         let publishing = || self.publisher.publish(to, &message);
         self.persist(retries, deadline, publishing).await
     }

@@ -104,7 +104,7 @@ impl Transport for MemoryTransport {
         Ok(())
     }
 
-    async fn send(&self, to: &Destination, message: Outgoing) -> Result<(), TransportError> {
+    async fn send(&self, to: &Destination, message: Arc<Outgoing>) -> Result<(), TransportError> {
         let put = self.broker.state().put(to, &message);
         match put {
             Err(TransportError::Undeliverable(_)) if !message.mandatory => return Ok(()),

@@ -6,10 +6,12 @@ use std::mem::take;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared, join_all};
+use futures_util::future::{BoxFuture, Shared};
 use lapin::Channel;
 use lapin::options::{BasicAckOptions, BasicRejectOptions};
 use lapin::types::DeliveryTag;
+
+use super::in_order::InOrder;
 
 /// Those of one channel. All are polled first by the task that polls the listener: a frame that speaks for
 /// several must not be overtaken by a later one.
@@ -68,7 +70,8 @@ impl Acknowledgements {
             let sent = self.channel.basic_ack(frame.tag, options).await;
             sent.is_ok().then_some(*frame)
         });
-        join_all(sending).await.into_iter().flatten().collect()
+        let sent = InOrder::begin(sending).finish().await;
+        sent.into_iter().flatten().collect()
     }
 
     /// Rejects a delivery; false if the channel was lost before.

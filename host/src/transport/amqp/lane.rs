@@ -14,10 +14,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Batches under way at the same time.
 const BATCHES: usize = 512;
 /// Of these, those to one destination.
-const BATCHES_TO_ONE: usize = 4;
+pub(super) const BATCHES_TO_ONE: usize = 4;
 /// So long the next batch waits for the one before it: together messages cost all sides less than one by one. A
 /// broker that has confirmed nothing by then, as it has to ask others first, gets the next one all the same.
-const PROMPT: Duration = Duration::from_millis(10);
+pub(super) const PROMPT: Duration = Duration::from_millis(10);
 /// Messages of one batch.
 const MESSAGES: usize = 256;
 /// Bytes of a batch, unless one message alone has more. A broker may refuse that one, and with it what is in
@@ -44,6 +44,21 @@ struct Queue<T> {
     asked: Instant,
 }
 
+impl<T> Queue<T> {
+    fn asks_for_sender(&mut self, now: Instant) -> bool {
+        let one_more = match self.senders {
+            0 => true,
+            BATCHES_TO_ONE.. => false,
+            _ => now.saturating_duration_since(self.asked) >= PROMPT,
+        };
+        if one_more {
+            self.senders += 1;
+            self.asked = now;
+        }
+        one_more
+    }
+}
+
 /// Messages that are published together.
 pub(super) struct Batch<T> {
     pub(super) messages: Vec<T>,
@@ -60,7 +75,8 @@ impl<T> Lane<T> {
     }
 
     /// Adds a message of so many bytes. Where this is true, somebody must begin to send to the destination:
-    /// to take batches until there is none.
+    /// to take batches until there is none. Where it is false, whoever adds it asks again after `PROMPT` whether
+    /// it `needs_another` to do so.
     #[must_use]
     pub(super) fn push(&self, destination: &str, message: T, bytes: usize, now: Instant) -> bool {
         let mut destinations = self.destinations();
@@ -80,16 +96,15 @@ impl<T> Lane<T> {
             queue.crowded = (2 * queue.messages.len()).max(MESSAGES);
         }
         queue.messages.push_back((message, bytes));
-        let one_more = match queue.senders {
-            0 => true,
-            BATCHES_TO_ONE.. => false,
-            _ => now.saturating_duration_since(queue.asked) >= PROMPT,
-        };
-        if one_more {
-            queue.senders += 1;
-            queue.asked = now;
-        }
-        one_more
+        queue.asks_for_sender(now)
+    }
+
+    /// Whether somebody must begin to send to the destination, as those that do are held up.
+    #[must_use]
+    pub(super) fn needs_another(&self, destination: &str, now: Instant) -> bool {
+        let mut destinations = self.destinations();
+        let queue = destinations.get_mut(destination);
+        queue.is_some_and(|queue| !queue.messages.is_empty() && queue.asks_for_sender(now))
     }
 
     /// Waits for its turn, and takes a batch. Without one, whoever asks is to send no more.
@@ -170,9 +185,11 @@ mod tests {
             assert!(lane.push("a", 0, 10, now), "sender {number} is needed");
             under_way.push(batch(&lane, "a").expect("one waits"));
             assert!(!lane.push("a", 1, 10, now), "and not another at once");
+            assert!(!lane.needs_another("a", now));
             now += PROMPT;
         }
         assert!(!lane.push("a", 2, 10, now), "that is enough");
+        assert!(!lane.needs_another("a", now));
         drop(under_way);
         assert_eq!(
             batch(&lane, "a").map(|batch| batch.messages),
@@ -182,6 +199,19 @@ mod tests {
             assert!(batch(&lane, "a").is_none());
         }
         assert!(lane.destinations().is_empty(), "nothing is left of it");
+    }
+
+    #[test]
+    fn the_last_message_is_not_left_behind_a_broker_that_takes_its_time() {
+        let (lane, now) = (lane(), Instant::now());
+        assert!(lane.push("a", 0, 10, now));
+        let _held_up = batch(&lane, "a").expect("one waits");
+        assert!(!lane.push("a", 1, 10, now));
+        assert!(lane.needs_another("a", now + PROMPT), "nothing else comes");
+        let second = batch(&lane, "a").expect("it waits");
+        assert_eq!(second.messages, [1]);
+        assert!(!lane.needs_another("a", now + 2 * PROMPT), "none waits");
+        assert!(!lane.needs_another("b", now));
     }
 
     #[test]

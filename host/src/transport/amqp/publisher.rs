@@ -7,23 +7,20 @@
 //! confirm of its message, but not always with it.
 
 use std::collections::HashSet;
-use std::future::ready;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::protocol::AMQPSoftError;
 use lapin::{Channel, Confirmation, ErrorKind};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use super::connection::Connection;
-use super::lane::Lane;
+use super::in_order::InOrder;
+use super::lane::{BATCHES_TO_ONE, Lane, PROMPT};
 use super::options::Config;
 use super::parcel::Parcel;
 use super::topology::Exchange;
@@ -148,16 +145,31 @@ impl Publisher {
             Parcel::new(to, message, &self.shared.config).map_err(PublishError::Refused)?;
         let destination = parcel.route.destination();
         let bytes = parcel.body().len();
-        let (verdict, waiting) = oneshot::channel();
+        let (verdict, mut waiting) = oneshot::channel();
         let is_reply = matches!(to, Destination::Reply { .. });
         let lane = self.shared.lane(is_reply);
         let pending = Pending { parcel, verdict };
+        let stopped = |_| Err(PublishError::Broken("its threads were stopped".to_owned()));
         if lane.push(&destination, pending, bytes, Instant::now()) {
-            let sending = Arc::clone(&self.shared).send_all(is_reply, destination);
-            begin(Box::pin(sending), &self.io, |()| ready(()));
+            self.send(is_reply, destination);
+            return waiting.await.unwrap_or_else(stopped);
         }
-        let stopped = || Err(PublishError::Broken("its threads were stopped".to_owned()));
-        waiting.await.unwrap_or_else(|_| stopped())
+        // It waits behind others, for as long as the broker is prompt.
+        for _ in 0..BATCHES_TO_ONE {
+            if let Ok(verdict) = timeout(PROMPT, &mut waiting).await {
+                return verdict.unwrap_or_else(stopped);
+            }
+            if lane.needs_another(&destination, Instant::now()) {
+                self.send(is_reply, destination.clone());
+            }
+        }
+        waiting.await.unwrap_or_else(stopped)
+    }
+
+    /// Sends what waits for a destination, to its end.
+    fn send(&self, is_reply: bool, destination: String) {
+        let sending = Arc::clone(&self.shared).send_all(is_reply, destination);
+        begin(Box::pin(sending), &self.io);
     }
 }
 
@@ -340,20 +352,14 @@ async fn publish_together(channel: &Channel, batch: &[Pending]) -> Vec<Outcome> 
             .await?
             .await
     };
-    let publishing = join_all(batch.iter().map(|pending| publish(&pending.parcel)));
-    let mut publishing = pin!(publishing);
-    // All are on their way with this. Nobody is to be woken for each that is written: that the last one is
-    // confirmed is soon enough. What is wrong with one is told below.
-    let begun = publishing
-        .as_mut()
-        .poll(&mut Context::from_waker(Waker::noop()));
-    let confirmations = match begun {
-        Poll::Ready(confirmations) => confirmations,
-        Poll::Pending => {
-            let _ = channel.wait_for_confirms().await;
-            publishing.await
-        }
-    };
+    // All are on their way with this. Nobody is to be woken for each that is written: that the last is confirmed
+    // is soon enough. A channel that was lost before confirms nothing, and each knows that by itself; one that is
+    // lost later tells whoever waits.
+    let publishing = InOrder::begin(batch.iter().map(|pending| publish(&pending.parcel)));
+    if channel.status().connected() {
+        let _ = channel.wait_for_confirms().await;
+    }
+    let confirmations = publishing.finish().await;
     let mut returned = Vec::new();
     let mut verdict = |confirmation| match confirmation {
         Confirmation::NotRequested => Ok(()),
