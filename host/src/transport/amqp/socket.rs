@@ -108,11 +108,12 @@ impl Socket {
 }
 
 impl Socket {
-    /// Why writing failed, if the peer said so before it closed: that is still there to be read. A
+    /// Why writing failed: what the peer said before it closed, if that is still there to be read, or `error`. A
     /// broker refuses a client's certificate in this way, when AMQP may have begun already.
-    fn poll_last_word(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Error>> {
+    fn poll_last_word(&mut self, context: &mut Context<'_>, error: io::Error) -> Poll<io::Error> {
         use futures_io::AsyncRead as _;
-        Pin::new(self).poll_read(context, &mut [0]).map(Result::err)
+        let read = Pin::new(self).poll_read(context, &mut [0]);
+        read.map(|read| read.err().unwrap_or(error))
     }
 }
 
@@ -171,14 +172,16 @@ impl futures_io::AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         match ready!(Pin::new(&mut self.stream).poll_write(context, bytes)) {
             Ok(count) => Poll::Ready(Ok(count)),
-            Err(error) => self
-                .poll_last_word(context)
-                .map(|said| Err(said.unwrap_or(error))),
+            Err(error) => self.poll_last_word(context, error).map(Err),
         }
     }
 
+    /// With TLS, it may be here that what was taken before is written.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        match ready!(Pin::new(&mut self.stream).poll_flush(context)) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(error) => self.poll_last_word(context, error).map(Err),
+        }
     }
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
