@@ -20,9 +20,6 @@
 //! # Ok(())
 //! # }
 //! ```
-//!
-//! A program that logs should leave out what `lapin` logs (`lapin=off` as a filter): it writes messages that
-//! no queue took with their bodies, and so with request contexts and what they hold of tokens.
 
 pub mod back_off;
 #[cfg(feature = "host")]

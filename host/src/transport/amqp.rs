@@ -3,7 +3,6 @@
 
 mod acknowledgements;
 mod connection;
-mod in_order;
 mod lane;
 mod listener;
 pub mod options;
@@ -13,6 +12,7 @@ mod socket;
 mod stream_position;
 mod tls;
 mod topology;
+mod wire;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -7,11 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use lapin::Channel;
-use lapin::options::{BasicAckOptions, BasicRejectOptions};
-use lapin::types::DeliveryTag;
 
-use super::in_order::InOrder;
+use super::wire::{Acknowledgement, Channel};
 
 /// Those of one channel. All are polled first by the task that polls the listener: a frame that speaks for
 /// several must not be overtaken by a later one.
@@ -24,12 +21,12 @@ pub(super) struct Acknowledgements {
 struct State {
     tags: Tags,
     /// Those that go with the next round.
-    due: Vec<DeliveryTag>,
+    due: Vec<u64>,
     round: Option<Round>,
 }
 
-/// The frames that were sent for all that were due; awaited by each of them.
-type Round = Shared<BoxFuture<'static, Arc<[Frame]>>>;
+/// Whether the frames for all that were due were sent; awaited by each of them.
+type Round = Shared<BoxFuture<'static, bool>>;
 
 impl Acknowledgements {
     pub(super) fn new(channel: Channel) -> Self {
@@ -43,43 +40,35 @@ impl Acknowledgements {
     /// channel was lost before.
     pub(super) fn acknowledge(
         self: &Arc<Self>,
-        tag: DeliveryTag,
-    ) -> impl Future<Output = bool> + Send + use<> {
+        tag: u64,
+    ) -> impl Future<Output = bool> + Send + Unpin + use<> {
         let mut state = self.state();
         state.due.push(tag);
         let round = state
             .round
             .get_or_insert_with(|| Arc::clone(self).send_due().boxed().shared());
-        let round = round.clone();
-        async move {
-            let sent = round.await;
-            sent.iter().any(|frame| frame.acknowledges(tag))
-        }
+        round.clone()
     }
 
-    async fn send_due(self: Arc<Self>) -> Arc<[Frame]> {
-        let frames = {
+    async fn send_due(self: Arc<Self>) -> bool {
+        let sent = {
             let mut state = self.state();
             state.round = None;
             let due = take(&mut state.due);
-            state.tags.frames(due)
+            // Within the lock, so that they are sent in this order.
+            self.channel.acknowledge(&state.tags.frames(due))
         };
-        let sending = frames.iter().map(async |frame| {
-            let multiple = frame.multiple;
-            let options = BasicAckOptions { multiple };
-            let sent = self.channel.basic_ack(frame.tag, options).await;
-            sent.is_ok().then_some(*frame)
-        });
-        let sent = InOrder::begin(sending).finish().await;
-        sent.into_iter().flatten().collect()
+        sent.await.is_ok()
     }
 
     /// Rejects a delivery; false if the channel was lost before.
-    pub(super) async fn reject(&self, tag: DeliveryTag, requeue: bool) -> bool {
-        let options = BasicRejectOptions { requeue };
-        // Not before: an acknowledgement of several must not come between.
-        let _settling = Settling { of: self, tag };
-        self.channel.basic_reject(tag, options).await.is_ok()
+    pub(super) async fn reject(&self, tag: u64, requeue: bool) -> bool {
+        let rejected = {
+            let mut state = self.state();
+            state.tags.settle(tag);
+            self.channel.reject(tag, requeue)
+        };
+        rejected.await.is_ok()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -87,41 +76,13 @@ impl Acknowledgements {
     }
 }
 
-/// A delivery that is settled with this, also where nobody waits for the end of its frame: that is on its
-/// way then.
-struct Settling<'a> {
-    of: &'a Acknowledgements,
-    tag: DeliveryTag,
-}
-
-impl Drop for Settling<'_> {
-    fn drop(&mut self) {
-        self.of.state().tags.settle(self.tag);
-    }
-}
-
-/// One `basic.ack`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Frame {
-    tag: DeliveryTag,
-    /// With all before it.
-    multiple: bool,
-}
-
-impl Frame {
-    /// Whether it does so for one of those that it was made for.
-    fn acknowledges(self, tag: DeliveryTag) -> bool {
-        tag == self.tag || self.multiple && tag < self.tag
-    }
-}
-
 /// Which deliveries are settled. A broker numbers those of a channel from 1 on, without a gap; here they are seen
 /// in any order, as they come from several queues.
 struct Tags {
     /// The first that is not settled.
-    open: DeliveryTag,
+    open: u64,
     /// Those after it that are.
-    settled: BTreeSet<DeliveryTag>,
+    settled: BTreeSet<u64>,
 }
 
 impl Default for Tags {
@@ -134,7 +95,7 @@ impl Default for Tags {
 }
 
 impl Tags {
-    fn settle(&mut self, tag: DeliveryTag) {
+    fn settle(&mut self, tag: u64) {
         self.settled.insert(tag);
         while self.settled.remove(&self.open) {
             self.open += 1;
@@ -142,18 +103,18 @@ impl Tags {
     }
 
     /// The fewest frames that acknowledge these and nothing else. They are settled with that.
-    fn frames(&mut self, mut tags: Vec<DeliveryTag>) -> Vec<Frame> {
+    fn frames(&mut self, mut tags: Vec<u64>) -> Vec<Acknowledgement> {
         tags.sort_unstable();
         for tag in &tags {
             self.settle(*tag);
         }
         let together = tags.partition_point(|tag| *tag < self.open);
         let (together, alone) = tags.split_at(together);
-        let first = together.last().map(|last| Frame {
+        let first = together.last().map(|last| Acknowledgement {
             tag: *last,
             multiple: together.len() > 1,
         });
-        let alone = alone.iter().map(|tag| Frame {
+        let alone = alone.iter().map(|tag| Acknowledgement {
             tag: *tag,
             multiple: false,
         });
@@ -166,7 +127,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(tags: &mut Tags, acknowledged: &[DeliveryTag], expected: &[(DeliveryTag, bool)]) {
+    fn check(tags: &mut Tags, acknowledged: &[u64], expected: &[(u64, bool)]) {
         let frames = tags.frames(acknowledged.to_vec());
         let frames: Vec<_> = frames
             .iter()

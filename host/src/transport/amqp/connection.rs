@@ -5,16 +5,10 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::sync::Mutex as SyncMutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt};
-use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
-use lapin::uri::{
-    AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism,
-};
-use lapin::{AsyncTcpStream, Channel, ConnectionProperties, ConnectionStatus, ErrorKind, Event};
+use amq_protocol::auth::SASLMechanism;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch as latest};
@@ -24,8 +18,9 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
 use super::options::{Config, FailoverStrategy, LoginMethod};
-use super::socket::{self, Closer, Socket, SocketError, WantsTls};
+use super::socket::{Socket, SocketError, WantsTls};
 use super::tls;
+use super::wire::{self, Channel, Driver, Login, code};
 use crate::transport::TransportError;
 use crate::transport::url::{Host, RabbitUrl};
 
@@ -38,7 +33,7 @@ const KNOCK_INTERVAL: Duration = Duration::from_secs(1);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long the reason of a loss may take to be known.
-const WATCH_TIMEOUT: Duration = Duration::from_secs(1);
+const REASON_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) struct Connection {
     /// "listening" or "sending", for the log and the broker's list of connections.
@@ -88,10 +83,9 @@ impl Drop for Pausing<'_> {
 
 /// A connection that was opened, and may be lost by now.
 struct Live {
-    connection: lapin::Connection,
-    /// Logs what befalls it, and tells when it was lost.
-    watch: AbortOnDropHandle<Instant>,
-    _closer: Closer,
+    connection: wire::Connection,
+    /// Runs it, and tells when it was lost.
+    driver: AbortOnDropHandle<Instant>,
 }
 
 /// Why one attempt at one host failed.
@@ -143,11 +137,11 @@ impl Connection {
         let mut state = self.state.lock().await;
         loop {
             match &state.live {
-                Some(live) if live.connection.status().connected() => {}
+                Some(live) if live.connection.is_open() => {}
                 _ => {
                     if let Some(lost) = &mut state.live {
                         // It says why; whoever uses the connection may be told a moment before.
-                        let lost_at = match timeout(WATCH_TIMEOUT, &mut lost.watch).await {
+                        let lost_at = match timeout(REASON_TIMEOUT, &mut lost.driver).await {
                             Ok(Ok(lost_at)) => lost_at,
                             _ => Instant::now(),
                         };
@@ -162,20 +156,13 @@ impl Connection {
                 }
             }
             let Some(live) = &state.live else { continue };
-            match live.connection.create_channel().await {
+            match live.connection.channel().await {
                 Ok(channel) => return Ok(channel),
-                Err(error) if live.connection.status().connected() => {
-                    if error.is_amqp_soft_error() {
-                        // lapin has it from the last channel with this number, and gives it again
-                        // whenever the number's turn comes.
-                        debug!("The connection for {} is used up: {error}", self.purpose);
-                        self.let_go(&mut state).await;
-                        continue;
-                    }
+                Err(error) if live.connection.is_open() => {
                     return Err(TransportError::Disconnected(error.into()));
                 }
                 // Lost between the check and the channel: dial again.
-                Err(_) => {}
+                Err(error) => debug!("No channel: {error}"),
             }
         }
     }
@@ -229,12 +216,11 @@ impl Connection {
         let Some(live) = state.live.take() else {
             return;
         };
-        live.watch.abort();
         self.is_open.store(false, Ordering::Relaxed);
-        if live.connection.status().connected() {
+        if live.connection.is_open() {
+            live.connection.close();
             // Whether it succeeds or not, there is nothing left that depends on it.
-            let closing = live.connection.close(200, "OK".into());
-            let _ = timeout(CLOSE_TIMEOUT, closing).await;
+            let _ = timeout(CLOSE_TIMEOUT, live.driver).await;
         }
     }
 
@@ -327,104 +313,109 @@ impl Connection {
                 "RabbitMQ at {address} accepts connections but does not answer"
             ))
         };
-        let (socket, closer) = match Socket::connect(host, &self.config, DIAL_TIMEOUT).await {
+        let opening = open(
+            host.clone(),
+            self.config.clone(),
+            self.virtual_host.clone(),
+            format!("endpointd:{}:{}", std::process::id(), self.purpose),
+        );
+        #[expect(clippy::disallowed_methods, reason = "it is awaited here")]
+        // Its socket is to wake the thread that its driver runs on.
+        let opened = AbortOnDropHandle::new(self.io.spawn(opening)).await;
+        let opened = opened.map_err(|error| failed(host, &error.to_string()))?;
+        let (connection, driver) = match opened {
             Ok(opened) => opened,
-            Err(SocketError::Unreachable(error)) => {
+            Err(OpenError::Socket(SocketError::Unreachable(error))) => {
                 return Err(unreachable(format!("cannot connect: {error}")));
             }
-            Err(SocketError::Tls(error)) => {
+            Err(OpenError::Socket(SocketError::Tls(error))) => {
                 return Err(DialError::Refused(error.to_string()));
             }
-            Err(SocketError::Handshake(error)) => {
+            Err(OpenError::Socket(SocketError::Handshake(error))) => {
                 return Err(explain_tls(host, &error)
                     .unwrap_or_else(|| failed(host, &format!("no TLS: {error}"))));
             }
-            Err(SocketError::Silent) => return Err(silent()),
-        };
-        // lapin asks for it once, from a thread of its own.
-        let socket = SyncMutex::new(Some(socket));
-        let connect = async move |_, _| {
-            let socket = socket.lock().ok().and_then(|mut socket| socket.take());
-            let socket = socket.ok_or(std::io::ErrorKind::NotConnected);
-            Ok(AsyncTcpStream::Plain(socket.map_err(std::io::Error::from)?))
-        };
-        let properties = ConnectionProperties::default().with_connection_name(
-            format!("endpointd:{}:{}", std::process::id(), self.purpose).into(),
-        );
-        let runtime = socket::runtime(&self.io);
-        let dialling = lapin::Connection::connector(self.uri(host), runtime, connect, properties);
-        let connection = match timeout(DIAL_TIMEOUT, dialling).await {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(self.explain(host, &error)),
-            Err(_) => return Err(silent()),
+            Err(OpenError::Socket(SocketError::Silent) | OpenError::Silent) => return Err(silent()),
+            Err(OpenError::Wire(error)) => return Err(self.explain(host, &error)),
         };
         info!(parent: None, "Connected to RabbitMQ at {address} ({})", self.purpose);
         self.is_open.store(true, Ordering::Relaxed);
-        let watch = watch(
-            connection.events_listener(),
-            connection.status().clone(),
-            format!("RabbitMQ at {address} ({})", self.purpose),
-            Arc::clone(&self.is_open),
-        );
+        let name = format!("RabbitMQ at {address} ({})", self.purpose);
+        let running = run(driver, name, Arc::clone(&self.is_open));
         #[expect(
             clippy::disallowed_methods,
             reason = "the connection owns it, and ends it"
         )]
-        let watch = self.io.spawn(watch);
+        let driver = self.io.spawn(running);
         Ok(Live {
             connection,
-            watch: AbortOnDropHandle::new(watch),
-            _closer: closer,
+            driver: AbortOnDropHandle::new(driver),
         })
     }
 
-    fn uri(&self, host: &Host) -> AMQPUri {
-        AMQPUri {
-            scheme: AMQPScheme::AMQP,
-            authority: AMQPAuthority {
-                userinfo: AMQPUserInfo {
-                    username: host.user.clone(),
-                    password: host.password.clone(),
-                },
-                host: host.name.clone(),
-                port: host.port,
-            },
-            vhost: self.virtual_host.clone(),
-            query: AMQPQueryString {
-                heartbeat: Some(self.config.heartbeat_timeout_threshold),
-                auth_mechanism: Some(match self.config.rabbit_login_method {
-                    LoginMethod::Plain => SASLMechanism::Plain,
-                    LoginMethod::AmqPlain => SASLMechanism::AMQPlain,
-                    LoginMethod::External => SASLMechanism::External,
-                    LoginMethod::RabbitCrDemo => SASLMechanism::RabbitCrDemo,
-                }),
-                ..AMQPQueryString::default()
-            },
-        }
-    }
-
-    fn explain(&self, host: &Host, error: &lapin::Error) -> DialError {
+    fn explain(&self, host: &Host, error: &wire::Error) -> DialError {
         let (address, user) = (host.address(), &host.user);
         let virtual_host = &self.virtual_host;
-        let protocol = match error.kind() {
-            ErrorKind::ProtocolError(protocol) => protocol,
+        let refusal = match error {
+            wire::Error::Connection(refusal) => refusal,
             // With TLS 1.3 a broker refuses a client's certificate after the handshake.
-            ErrorKind::IOError(io) => {
+            wire::Error::Io(io) => {
                 return explain_tls(host, io).unwrap_or_else(|| failed(host, &io.to_string()));
+            }
+            wire::Error::LoginMethod { .. } => {
+                return DialError::Refused(format!("RabbitMQ at {address}: {error}"));
             }
             _ => return failed(host, &error.to_string()),
         };
-        match protocol.kind() {
-            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => DialError::Refused(format!(
+        match refusal.code {
+            code::ACCESS_REFUSED => DialError::Refused(format!(
                 "RabbitMQ at {address} refused the login of user `{user}`: check user and \
                  password in `transport_url`"
             )),
-            AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => DialError::Refused(format!(
+            code::NOT_ALLOWED => DialError::Refused(format!(
                 "RabbitMQ at {address} refused user `{user}` the virtual host `{virtual_host}`: \
                  it does not exist, or the user has no permission for it"
             )),
             _ => failed(host, &error.to_string()),
         }
+    }
+}
+
+/// Why no connection was opened.
+enum OpenError {
+    Socket(SocketError),
+    Wire(wire::Error),
+    /// Somebody listens there and says nothing.
+    Silent,
+}
+
+/// Opens a connection to one host, under the name that the broker is to list it by.
+async fn open(
+    host: Host,
+    config: Config,
+    virtual_host: String,
+    name: String,
+) -> Result<(wire::Connection, Driver<Socket>), OpenError> {
+    let mut socket = Socket::connect(&host, &config, DIAL_TIMEOUT)
+        .await
+        .map_err(OpenError::Socket)?;
+    let bare = socket.bare();
+    let login = Login {
+        user: &host.user,
+        password: &host.password,
+        method: match config.rabbit_login_method {
+            LoginMethod::Plain => SASLMechanism::Plain,
+            LoginMethod::AmqPlain => SASLMechanism::AMQPlain,
+            LoginMethod::External => SASLMechanism::External,
+            LoginMethod::RabbitCrDemo => SASLMechanism::RabbitCrDemo,
+        },
+        virtual_host: &virtual_host,
+        heartbeat: config.heartbeat_timeout_threshold,
+        name,
+    };
+    match timeout(DIAL_TIMEOUT, wire::open(socket, bare, &login)).await {
+        Ok(opened) => opened.map_err(OpenError::Wire),
+        Err(_) => Err(OpenError::Silent),
     }
 }
 
@@ -450,28 +441,12 @@ fn explain_tls(host: &Host, error: &std::io::Error) -> Option<DialError> {
     None
 }
 
-/// Says what happens to an open connection, until it is lost; tells when that was.
-async fn watch(
-    events: impl Stream<Item = Event>,
-    status: ConnectionStatus,
-    name: String,
-    is_open: Arc<AtomicBool>,
-) -> Instant {
-    let mut events = std::pin::pin!(events);
-    while let Some(event) = events.next().await {
-        match event {
-            Event::ConnectionBlocked(reason) => {
-                warn!("{name} takes no messages now ({reason}): they wait until it does");
-            }
-            Event::ConnectionUnblocked => info!("{name} takes messages again"),
-            // One of a single channel is told by whoever uses the channel.
-            Event::Error(error) if !status.connected() => {
-                is_open.store(false, Ordering::Relaxed);
-                warn!("Lost {name}: {error}; connecting again");
-                break;
-            }
-            _ => {}
-        }
+/// Runs an open connection until it is lost, and tells when that was.
+async fn run(driver: Driver<Socket>, name: String, is_open: Arc<AtomicBool>) -> Instant {
+    let error = driver.run(&name).await;
+    is_open.store(false, Ordering::Relaxed);
+    if !matches!(error, wire::Error::Closed) {
+        warn!("Lost {name}: {error}; connecting again");
     }
     Instant::now()
 }

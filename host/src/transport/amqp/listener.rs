@@ -2,22 +2,14 @@
 //! loss, under the same names (amqpdriver.py: `RpcAMQPListener`, impl_rabbit.py: `Consumer`).
 
 use std::marker::PhantomData;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use amq_protocol::types::AMQPValue;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use futures_util::stream::{SelectAll, select_all};
-use futures_util::{Stream, StreamExt};
-use lapin::message::Delivery as AmqpDelivery;
-use lapin::options::{
-    BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeleteOptions,
-};
-use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
-use lapin::types::{AMQPValue, DeliveryTag};
-use lapin::{Channel, ErrorKind};
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
@@ -25,7 +17,8 @@ use super::acknowledgements::Acknowledgements;
 use super::connection::Connection;
 use super::options::Config;
 use super::stream_position::StreamPosition;
-use super::topology::{DeclareError, Object, Topology};
+use super::topology::{DeclareError, Object, Queue, Topology};
+use super::wire::{self, Arrival, Channel, Refusal, code};
 use crate::protocol::envelope::{self, EnvelopeError, Message};
 use crate::transport::{Delivery, Incoming, Listener, SeenIds, TransportError};
 
@@ -66,20 +59,12 @@ impl<T> Drop for AmqpListener<T> {
 struct Consuming {
     channel: Channel,
     acknowledgements: Arc<Acknowledgements>,
-    arrivals: SelectAll<Arrivals>,
-    tags: Vec<String>,
+    arrivals: mpsc::UnboundedReceiver<Arrival>,
 }
 
-type Arrivals = Pin<Box<dyn Stream<Item = Arrival> + Send + Sync>>;
-
-#[expect(clippy::large_enum_variant, reason = "nearly every one is a delivery")]
-enum Arrival {
-    /// What was delivered, and from which of the queues.
-    Delivery(AmqpDelivery, Arc<str>),
-    /// The channel or the connection broke.
-    Broken(lapin::Error),
-    /// The broker cancelled the consumer, which it does when the queue was deleted.
-    Cancelled { stream: bool },
+/// Upstream numbers its consumers from 1 in the order of declaration.
+fn tag(index: usize) -> String {
+    (index + 1).to_string()
 }
 
 impl<T: Message> AmqpListener<T> {
@@ -118,7 +103,7 @@ impl<T: Message> AmqpListener<T> {
                 }
                 // The connection went, perhaps with a broker that is starting or stopping.
                 Err(DeclareError { error, .. })
-                    if !error.is_amqp_soft_error() && rounds < LOST_WHILE_DECLARING =>
+                    if error.refusal().is_none() && rounds < LOST_WHILE_DECLARING =>
                 {
                     rounds += 1;
                     debug!("Lost while declaring {}: {error}", self.queue_names());
@@ -140,60 +125,44 @@ impl<T: Message> AmqpListener<T> {
         let all = || Object::Use(self.queue_names());
         let failed = |object| move |error| DeclareError { object, error };
         if self.prefetch > 0 {
-            let options = BasicQosOptions { global: false };
-            let set = channel.basic_qos(self.prefetch, options).await;
+            let set = channel.prefetch(self.prefetch).await;
             set.map_err(failed(all()))?;
         }
         self.topology.declare(&channel).await?;
-        let mut consuming = Consuming {
-            acknowledgements: Arc::new(Acknowledgements::new(channel.clone())),
-            channel,
-            arrivals: select_all([]),
-            tags: Vec::new(),
-        };
+        let arrivals = channel.arrivals();
         for (index, queue) in self.topology.queues.iter().enumerate() {
-            // Upstream numbers its consumers from 1 in the order of declaration.
-            let tag = (index + 1).to_string();
             let mut arguments = queue.consumer_arguments.clone();
             if queue.is_stream() {
                 let offset = StreamPosition::lock(&self.position).start();
                 arguments.insert("x-stream-offset".into(), offset);
             }
-            let consumer = consuming.channel.basic_consume(
-                queue.name.as_str().into(),
-                tag.as_str().into(),
-                BasicConsumeOptions::default(),
-                arguments,
-            );
-            let object = Object::Use(queue.name.clone());
-            let consumer = consumer.await.map_err(failed(object))?;
-            let name = Arc::<str>::from(queue.name.as_str());
-            let arrivals = consumer
-                .map(move |next| match next {
-                    Ok(delivery) => Arrival::Delivery(delivery, Arc::clone(&name)),
-                    Err(error) => Arrival::Broken(error),
-                })
-                .chain(futures_util::stream::iter([Arrival::Cancelled {
-                    stream: queue.is_stream(),
-                }]));
-            consuming.arrivals.push(Box::pin(arrivals));
-            consuming.tags.push(tag);
+            let tag = tag(index);
+            let consumed = channel.consume(&queue.name, &tag, arguments).await;
+            consumed.map_err(failed(Object::Use(queue.name.clone())))?;
         }
-        Ok(consuming)
+        Ok(Consuming {
+            acknowledgements: Arc::new(Acknowledgements::new(channel.clone())),
+            channel,
+            arrivals,
+        })
+    }
+
+    /// The queue whose consumer has that tag.
+    fn queue(&self, consumer: &str) -> Option<&Queue> {
+        let mut queues = self.topology.queues.iter().enumerate();
+        let found = queues.find(|(index, _)| tag(*index) == consumer);
+        found.map(|(_, queue)| queue)
     }
 
     /// Does about a refusal what upstream does; false where that is nothing.
     async fn put_right(&mut self, refusal: &DeclareError, repaired: bool) -> bool {
         let DeclareError { object, error } = refusal;
-        let ErrorKind::ProtocolError(protocol) = error.kind() else {
+        let Some(Refusal { code, text }) = error.refusal() else {
             return false;
         };
-        match (protocol.kind(), object) {
-            (AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED), Object::Exchange(name))
-                if protocol
-                    .get_message()
-                    .as_str()
-                    .contains("inequivalent arg 'durable'") =>
+        match (*code, object) {
+            (code::PRECONDITION_FAILED, Object::Exchange(name))
+                if text.contains("inequivalent arg 'durable'") =>
             {
                 let changed = self.topology.give_up_durability_of(name);
                 if changed {
@@ -205,13 +174,13 @@ impl<T: Message> AmqpListener<T> {
                 changed
             }
             // It belongs to a node that is down; only a new one can be consumed.
-            (AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND), Object::Queue(name)) if !repaired => {
+            (code::NOT_FOUND, Object::Queue(name)) if !repaired => {
                 warn!("The queue `{name}` is lost with its node ({error}): making it anew");
                 self.delete(name).await;
                 true
             }
             // Something went between two steps: all of them once more.
-            (AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND), Object::Use(_)) => !repaired,
+            (code::NOT_FOUND, Object::Use(_)) => !repaired,
             _ => false,
         }
     }
@@ -220,15 +189,14 @@ impl<T: Message> AmqpListener<T> {
         let Ok(channel) = self.connection.channel().await else {
             return;
         };
-        let deleted = channel.queue_delete(queue.into(), QueueDeleteOptions::default());
-        if let Err(error) = deleted.await {
+        if let Err(error) = channel.delete_queue(queue).await {
             debug!("The queue `{queue}` could not be deleted: {error}");
         }
     }
 
     fn explain(&self, refusal: DeclareError) -> TransportError {
         let DeclareError { object, error } = refusal;
-        if !error.is_amqp_error() {
+        if !matches!(error, wire::Error::Channel(_) | wire::Error::Connection(_)) {
             return TransportError::Disconnected(error.into());
         }
         let what = match object {
@@ -261,7 +229,7 @@ impl<T: Message> AmqpListener<T> {
 }
 
 /// The stream's own number of a delivery, if it comes from a stream.
-fn stream_offset(delivery: &AmqpDelivery) -> Option<i64> {
+fn stream_offset(delivery: &wire::Delivery) -> Option<i64> {
     let headers = delivery.properties.headers().as_ref()?;
     match headers.inner().get("x-stream-offset")? {
         AMQPValue::LongLongInt(offset) => Some(*offset),
@@ -271,7 +239,7 @@ fn stream_offset(delivery: &AmqpDelivery) -> Option<i64> {
 }
 
 /// Reads a delivery, or tells why it can never be read.
-fn decode<T: Message>(delivery: &AmqpDelivery) -> Result<T, EnvelopeError> {
+fn decode<T: Message>(delivery: &wire::Delivery) -> Result<T, EnvelopeError> {
     let properties = &delivery.properties;
     let content_type = properties.content_type().as_ref();
     let headers = properties.headers().as_ref();
@@ -280,7 +248,7 @@ fn decode<T: Message>(delivery: &AmqpDelivery) -> Result<T, EnvelopeError> {
         _ => None,
     };
     let body = envelope::open(
-        &delivery.data,
+        &delivery.body,
         content_type.map(|name| name.as_str()),
         compression.as_deref(),
     )?;
@@ -295,25 +263,25 @@ impl<T: Message> Listener<T> for AmqpListener<T> {
                 self.restart().await;
                 continue;
             };
-            let (delivery, queue) = match consuming.arrivals.next().await {
-                Some(Arrival::Delivery(delivery, queue)) => (delivery, queue),
-                Some(Arrival::Broken(error)) => {
+            let delivery = match consuming.arrivals.recv().await {
+                Some(Arrival::Delivery(delivery)) => delivery,
+                Some(Arrival::Ended(error)) => {
                     // A lost connection has its own line, for all who use it.
-                    if error.is_amqp_soft_error() {
+                    if let Some(refusal) = error.refusal() {
                         warn!(
-                            "RabbitMQ closed the channel of {}: {error}; opening another",
+                            "RabbitMQ closed the channel of {}: {refusal}; opening another",
                             self.queue_names()
                         );
                     }
                     self.stop_consuming();
                     continue;
                 }
-                Some(Arrival::Cancelled { stream }) => {
+                Some(Arrival::Cancelled(consumer)) => {
                     warn!(
                         "The broker cancelled a consumer of {}; declaring them again",
                         self.queue_names()
                     );
-                    if stream {
+                    if self.queue(&consumer).is_some_and(Queue::is_stream) {
                         StreamPosition::lock(&self.position).was_cancelled();
                     }
                     self.close_channel().await;
@@ -330,7 +298,7 @@ impl<T: Message> Listener<T> for AmqpListener<T> {
             }
             let unaccepted = Box::new(Unaccepted {
                 acknowledgements: Arc::clone(&consuming.acknowledgements),
-                tag: delivery.delivery_tag,
+                tag: delivery.tag,
                 stream: offset.map(|offset| (Arc::clone(&self.position), offset)),
             });
             match decode(&delivery) {
@@ -344,8 +312,10 @@ impl<T: Message> Listener<T> for AmqpListener<T> {
                     return Incoming::new(message, expires_in, unaccepted, seen);
                 }
                 Err(error) => {
+                    let consumer = delivery.consumer.as_str();
+                    let queue = self.queue(consumer).map_or("", |queue| &queue.name);
                     warn!(
-                        queue.name = &*queue,
+                        queue.name = queue,
                         "Rejected a message to `{queue}`: {error}"
                     );
                     unaccepted.reject().await;
@@ -359,21 +329,16 @@ impl<T: Message> Listener<T> for AmqpListener<T> {
             return;
         };
         let stopping = async {
-            for tag in &consuming.tags {
-                let options = BasicCancelOptions::default();
-                consuming
-                    .channel
-                    .basic_cancel(tag.as_str().into(), options)
-                    .await?;
+            for index in 0..self.topology.queues.len() {
+                consuming.channel.cancel(&tag(index)).await?;
             }
             // After the last cancel nothing more arrives; what is here goes to other hosts.
-            while let Some(arrival) = consuming.arrivals.next().await {
-                if let Arrival::Delivery(delivery, _) = arrival {
-                    let tag = delivery.delivery_tag;
-                    consuming.acknowledgements.reject(tag, true).await;
+            while let Ok(arrival) = consuming.arrivals.try_recv() {
+                if let Arrival::Delivery(delivery) = arrival {
+                    consuming.acknowledgements.reject(delivery.tag, true).await;
                 }
             }
-            lapin::Result::Ok(())
+            Ok::<_, wire::Error>(())
         };
         // If the broker is gone it requeues everything by itself.
         let _ = timeout(STOP_TIMEOUT, stopping).await;
@@ -385,13 +350,9 @@ impl<T: Message> Listener<T> for AmqpListener<T> {
         };
         let closing = async {
             for queue in self.topology.queues.iter().filter(|queue| queue.owned) {
-                let options = QueueDeleteOptions::default();
-                consuming
-                    .channel
-                    .queue_delete(queue.name.as_str().into(), options)
-                    .await?;
+                consuming.channel.delete_queue(&queue.name).await?;
             }
-            consuming.channel.close(200, "OK".into()).await
+            consuming.channel.close().await
         };
         // If the broker is gone, `x-expires` does the same, later.
         let _ = timeout(STOP_TIMEOUT, closing).await;
@@ -419,7 +380,7 @@ impl<T> AmqpListener<T> {
     async fn close_channel(&mut self) {
         if let Some(consuming) = self.stop_consuming() {
             // If it cannot be closed it is gone already.
-            let _ = timeout(STOP_TIMEOUT, consuming.channel.close(200, "OK".into())).await;
+            let _ = timeout(STOP_TIMEOUT, consuming.channel.close()).await;
         }
     }
 }
@@ -428,7 +389,7 @@ impl<T> AmqpListener<T> {
 struct Unaccepted {
     /// Of the channel that it came by.
     acknowledgements: Arc<Acknowledgements>,
-    tag: DeliveryTag,
+    tag: u64,
     /// Of one from a stream: where the stream is to go on, and the delivery's place in it.
     stream: Option<(Arc<Mutex<StreamPosition>>, i64)>,
 }

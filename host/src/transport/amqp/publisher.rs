@@ -10,20 +10,17 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::protocol::AMQPSoftError;
-use lapin::{Channel, Confirmation, ErrorKind};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use super::connection::Connection;
-use super::in_order::InOrder;
 use super::lane::{BATCHES_TO_ONE, Lane, PROMPT};
 use super::options::Config;
 use super::parcel::Parcel;
 use super::topology::Exchange;
+use super::wire::{self, Channel, Confirms, Publication, code};
 use crate::hand_over::begin;
 use crate::transport::{Destination, Outgoing, TransportError};
 
@@ -85,11 +82,13 @@ pub(super) enum PublishError {
     Broken(String),
 }
 
-impl From<lapin::Error> for PublishError {
-    fn from(error: lapin::Error) -> Self {
-        match error.is_amqp_soft_error() {
-            true => Self::Refused(format!("RabbitMQ refused the message: {error}")),
-            false => Self::Broken(error.to_string()),
+impl From<wire::Error> for PublishError {
+    fn from(error: wire::Error) -> Self {
+        match error {
+            wire::Error::Channel(refusal) => {
+                Self::Refused(format!("RabbitMQ refused the message: {refusal}"))
+            }
+            error => Self::Broken(error.to_string()),
         }
     }
 }
@@ -212,15 +211,19 @@ impl Shared {
                 }
             };
             batch.retain(|pending| !pending.is_abandoned());
+            if batch.is_empty() {
+                self.keep(channel);
+                return batch;
+            }
             let outcomes = publish_together(&channel, &batch).await;
-            let refused = outcomes
+            let refusals = outcomes
                 .iter()
-                .filter_map(|outcome| outcome.as_ref().err())
-                .any(lapin::Error::is_amqp_soft_error);
-            let missing = outcomes
-                .iter()
-                .any(|outcome| outcome.as_ref().is_err_and(is_missing));
-            if !refused && channel.status().connected() {
+                .filter_map(|outcome| outcome.as_ref().err()?.refusal());
+            let refused = refusals.clone().next().is_some();
+            let missing = refusals
+                .map(|refusal| refusal.code)
+                .any(|it| it == code::NOT_FOUND);
+            if channel.is_open() {
                 self.keep(channel);
             }
             let alone = refused && batch.len() > 1;
@@ -270,7 +273,7 @@ impl Shared {
         let channel = self.connection.channel().await?;
         let refused = match exchange.declare(&channel).await {
             Ok(()) => return Ok(()),
-            Err(error) if error.is_amqp_soft_error() => error,
+            Err(wire::Error::Channel(refusal)) => refusal,
             Err(error) => return Err(error.into()),
         };
         // Somebody made it before, as one that does not survive a restart of the broker.
@@ -284,7 +287,7 @@ impl Shared {
                     );
                     return Ok(());
                 }
-                Err(error) if error.is_amqp_soft_error() => {}
+                Err(wire::Error::Channel(_)) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -295,17 +298,15 @@ impl Shared {
     async fn channel(&self) -> Result<Channel, PublishError> {
         let open = {
             let mut at_rest = lock(&self.at_rest);
-            at_rest.retain(|channel| channel.status().connected());
+            at_rest.retain(|channel| channel.is_open());
             at_rest.pop()
         };
         if let Some(channel) = open {
             return Ok(channel);
         }
         let channel = self.connection.channel().await?;
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await
-            .map_err(|error| PublishError::Broken(error.to_string()))?;
+        let confirming = channel.confirm().await;
+        confirming.map_err(|error| PublishError::Broken(error.to_string()))?;
         Ok(channel)
     }
 
@@ -335,59 +336,40 @@ async fn all_abandoned(batch: &mut [Pending]) {
 }
 
 /// What became of a message, or why the broker did not say.
-type Outcome = lapin::Result<Result<(), PublishError>>;
+type Outcome = Result<Result<(), PublishError>, wire::Error>;
 
 /// Publishes a batch on a channel of its own, and awaits that all of it is confirmed or the channel lost.
 async fn publish_together(channel: &Channel, batch: &[Pending]) -> Vec<Outcome> {
-    let publish = async |parcel: &Parcel| {
-        let route = &parcel.route;
-        let options = BasicPublishOptions {
-            mandatory: route.mandatory,
-            ..BasicPublishOptions::default()
-        };
-        let (exchange, key) = (route.exchange_name().into(), route.key.as_str().into());
-        let properties = parcel.properties();
-        channel
-            .basic_publish(exchange, key, options, parcel.body(), properties)
-            .await?
-            .await
-    };
-    // All are on their way with this. Nobody is to be woken for each that is written: that the last is confirmed
-    // is soon enough. A channel that was lost before confirms nothing, and each knows that by itself; one that is
-    // lost later tells whoever waits.
-    let publishing = InOrder::begin(batch.iter().map(|pending| publish(&pending.parcel)));
-    if channel.status().connected() {
-        let _ = channel.wait_for_confirms().await;
-    }
-    let confirmations = publishing.finish().await;
-    let mut returned = Vec::new();
-    let mut verdict = |confirmation| match confirmation {
-        Confirmation::NotRequested => Ok(()),
-        Confirmation::Ack(message) => {
-            returned.extend(message);
-            Ok(())
-        }
+    let publications = batch.iter().map(|Pending { parcel, .. }| Publication {
+        exchange: parcel.route.exchange_name(),
+        key: &parcel.route.key,
+        mandatory: parcel.route.mandatory,
+        properties: parcel.properties(),
+        body: parcel.body(),
+    });
+    let Confirms {
+        taken,
+        returned,
+        lost,
+    } = channel.publish(publications.collect()).await;
+    let lost = lost.unwrap_or(wire::Error::Closed);
+    let outcome = |taken| match taken {
+        Some(true) => Ok(Ok(())),
         // The broker could not keep it: as good as a lost connection, so it is sent again.
-        Confirmation::Nack(message) => {
-            returned.extend(message);
+        Some(false) => {
             let problem = "the broker could not take it".to_owned();
-            Err(PublishError::Broken(problem))
+            Ok(Err(PublishError::Broken(problem)))
         }
+        None => Err(lost.clone()),
     };
-    let outcomes = confirmations.into_iter();
-    let mut outcomes: Vec<_> = outcomes.map(|outcome| outcome.map(&mut verdict)).collect();
-    for message in returned {
+    let mut outcomes: Vec<_> = taken.into_iter().map(outcome).collect();
+    for body in returned {
         // Each has a unique id in its body.
-        let is_it = |pending: &Pending| pending.parcel.body() == message.data;
+        let is_it = |pending: &Pending| pending.parcel.body() == body;
         if let Some(index) = batch.iter().position(is_it) {
             let key = batch[index].parcel.route.key.clone();
             outcomes[index] = Ok(Err(PublishError::Returned(key)));
         }
     }
     outcomes
-}
-
-fn is_missing(error: &lapin::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ProtocolError(protocol)
-        if protocol.get_id() == AMQPSoftError::NOTFOUND.get_id())
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use lapin::types::AMQPValue;
+use amq_protocol::types::AMQPValue;
 
 /// The place of one consumer in its stream.
 ///

@@ -4,11 +4,11 @@
 //! `declare_fanout_consumer`, `declare_direct_consumer`, `_get_queue_arguments`): the broker
 //! answers a redeclaration that differs in one of them with 406, to whoever comes second.
 
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
-use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, ExchangeKind};
+use amq_protocol::protocol::{exchange, queue};
+use amq_protocol::types::{AMQPValue, FieldTable};
 
 use super::options::Config;
+use super::wire::{self, Channel, short};
 use crate::protocol::target::ServerTarget;
 
 /// Every queue that one listener consumes, in the order in which it declares them.
@@ -53,10 +53,26 @@ pub(super) struct Exchange {
     auto_delete: bool,
 }
 
+/// How an exchange finds the queues of a message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum ExchangeKind {
+    Topic,
+    Fanout,
+}
+
+impl ExchangeKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Topic => "topic",
+            Self::Fanout => "fanout",
+        }
+    }
+}
+
 /// Which of the objects the broker did not take.
 pub(super) struct DeclareError {
     pub(super) object: Object,
-    pub(super) error: lapin::Error,
+    pub(super) error: wire::Error,
 }
 
 pub(super) enum Object {
@@ -97,17 +113,15 @@ impl Exchange {
     }
 
     /// Makes the exchange if it is not there.
-    pub(super) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
-        let options = ExchangeDeclareOptions {
+    pub(super) async fn declare(&self, channel: &Channel) -> Result<(), wire::Error> {
+        let declare = exchange::Declare {
+            exchange: short(&self.name)?,
+            kind: self.kind.name().into(),
             durable: self.durable,
             auto_delete: self.auto_delete,
-            ..ExchangeDeclareOptions::default()
+            ..exchange::Declare::default()
         };
-        let (name, kind) = (self.name.as_str().into(), self.kind.clone());
-        let arguments = FieldTable::default();
-        channel
-            .exchange_declare(name, kind, options, arguments)
-            .await
+        channel.declare_exchange(declare).await
     }
 }
 
@@ -258,23 +272,27 @@ impl Queue {
             let object = Object::Exchange(exchange.name.clone());
             exchange.declare(channel).await.map_err(failed(object))?;
         }
-        let options = QueueDeclareOptions {
+        let object = Object::Queue(self.name.clone());
+        let name = match short(&self.name) {
+            Ok(name) => name,
+            Err(error) => return Err(DeclareError { object, error }),
+        };
+        let declare = queue::Declare {
+            queue: name.clone(),
             durable: self.durable,
             auto_delete: self.auto_delete,
-            ..QueueDeclareOptions::default()
+            arguments: self.arguments.clone(),
+            ..queue::Declare::default()
         };
-        let object = Object::Queue(self.name.clone());
-        let arguments = self.arguments.clone();
-        let declared = channel.queue_declare(self.name.as_str().into(), options, arguments);
+        let declared = channel.declare_queue(declare);
         declared.await.map_err(failed(object))?;
         if let Some(binding) = &self.binding {
-            let bound = channel.queue_bind(
-                self.name.as_str().into(),
-                binding.exchange.name.as_str().into(),
-                binding.routing_key.as_str().into(),
-                QueueBindOptions::default(),
-                FieldTable::default(),
-            );
+            let bound = channel.bind_queue(queue::Bind {
+                queue: name,
+                exchange: binding.exchange.name.as_str().into(),
+                routing_key: binding.routing_key.as_str().into(),
+                ..queue::Bind::default()
+            });
             let object = Object::Use(self.name.clone());
             bound.await.map_err(failed(object))?;
         }
