@@ -48,7 +48,8 @@ pub fn begin_then<F, T>(
             clippy::disallowed_methods,
             reason = "its caller knows who waits for it"
         )]
-        drop(spawning.spawn(async move { then(begun.await).await }));
+        // In a box, as a task moves what it runs several times.
+        drop(spawning.spawn(Box::pin(async move { then(begun.await).await })));
     });
 }
 

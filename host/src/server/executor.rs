@@ -265,7 +265,8 @@ impl Executor {
         let mut answering = std::pin::pin!(answering);
         tokio::select! {
             outcome = &mut answering => outcome,
-            () = self.send_heartbeats(address, every) => answering.await,
+            // In a box of its own, as few calls have one.
+            () = Box::pin(self.send_heartbeats(address, every)) => answering.await,
         }
     }
 

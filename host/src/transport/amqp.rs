@@ -14,6 +14,7 @@ mod tls;
 mod topology;
 mod wire;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -138,6 +139,8 @@ impl RabbitTransport {
             }
         };
         let connection = self.publisher.connection();
+        // Pinned, so that it is not moved into one future after the other.
+        let attempts = pin!(attempts);
         let trying = connection.while_dialled(retries, attempts);
         timeout_at(deadline.into(), trying)
             .await

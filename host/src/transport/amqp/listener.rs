@@ -260,7 +260,8 @@ impl<T: Message> Listener<T> for AmqpListener<T> {
     async fn poll(&mut self) -> Incoming<T> {
         loop {
             let Some(consuming) = &mut self.consuming else {
-                self.restart().await;
+                // In a box, as the others below: nearly every message comes without.
+                Box::pin(self.restart()).await;
                 continue;
             };
             let delivery = match consuming.arrivals.recv().await {
@@ -284,7 +285,7 @@ impl<T: Message> Listener<T> for AmqpListener<T> {
                     if self.queue(&consumer).is_some_and(Queue::is_stream) {
                         StreamPosition::lock(&self.position).was_cancelled();
                     }
-                    self.close_channel().await;
+                    Box::pin(self.close_channel()).await;
                     continue;
                 }
                 None => {
@@ -318,7 +319,7 @@ impl<T: Message> Listener<T> for AmqpListener<T> {
                         queue.name = queue,
                         "Rejected a message to `{queue}`: {error}"
                     );
-                    unaccepted.reject().await;
+                    Box::pin(unaccepted.reject()).await;
                 }
             }
         }

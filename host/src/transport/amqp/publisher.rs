@@ -260,7 +260,8 @@ impl Shared {
         if self.declared().contains(&exchange.name) {
             return Ok(());
         }
-        self.declare(exchange).await?;
+        // In a box, as few messages are the first to their exchange.
+        Box::pin(self.declare(exchange)).await?;
         let mut declared = self.declared();
         if declared.len() >= REMEMBERED_EXCHANGES {
             declared.clear();
@@ -304,7 +305,8 @@ impl Shared {
         if let Some(channel) = open {
             return Ok(channel);
         }
-        let channel = self.connection.channel().await?;
+        // In a box, as most channels are used again.
+        let channel = Box::pin(self.connection.channel()).await?;
         let confirming = channel.confirm().await;
         confirming.map_err(|error| PublishError::Broken(error.to_string()))?;
         Ok(channel)
