@@ -197,6 +197,7 @@ const SIBLINGS: &[(&str, &[&str])] = &[
             "handshake",
             "channel",
             "outgoing",
+            "written",
             "frame",
             "error",
         ],

@@ -3,12 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::mem::take;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
-
-use super::wire::{Acknowledgement, Channel};
+use super::wire::{Acknowledgement, Channel, Written};
 
 /// Those of one channel. All are polled first by the task that polls the listener: a frame that speaks for
 /// several must not be overtaken by a later one.
@@ -22,11 +19,11 @@ struct State {
     tags: Tags,
     /// Those that go with the next round.
     due: Vec<u64>,
-    round: Option<Round>,
+    round: Round,
 }
 
-/// Whether the frames for all that were due were sent; awaited by each of them.
-type Round = Shared<BoxFuture<'static, bool>>;
+/// The frames for all that were due, once they are on their way; each of those waits for them.
+type Round = Arc<OnceLock<Written>>;
 
 impl Acknowledgements {
     pub(super) fn new(channel: Channel) -> Self {
@@ -41,24 +38,29 @@ impl Acknowledgements {
     pub(super) fn acknowledge(
         self: &Arc<Self>,
         tag: u64,
-    ) -> impl Future<Output = bool> + Send + Unpin + use<> {
-        let mut state = self.state();
-        state.due.push(tag);
-        let round = state
-            .round
-            .get_or_insert_with(|| Arc::clone(self).send_due().boxed().shared());
-        round.clone()
+    ) -> impl Future<Output = bool> + Send + use<> {
+        let all = Arc::clone(self);
+        let round = {
+            let mut state = self.state();
+            state.due.push(tag);
+            Arc::clone(&state.round)
+        };
+        async move { all.sent(&round).await }
     }
 
-    async fn send_due(self: Arc<Self>) -> bool {
-        let sent = {
-            let mut state = self.state();
-            state.round = None;
+    /// Sends a round, if that was not done before.
+    fn sent(&self, round: &Round) -> Written {
+        if let Some(written) = round.get() {
+            return written.clone();
+        }
+        let mut state = self.state();
+        // Within the lock, so that rounds are sent one after the other.
+        let written = round.get_or_init(|| {
+            state.round = Round::default();
             let due = take(&mut state.due);
-            // Within the lock, so that they are sent in this order.
             self.channel.acknowledge(&state.tags.frames(due))
-        };
-        sent.await.is_ok()
+        });
+        written.clone()
     }
 
     /// Rejects a delivery; false if the channel was lost before.
@@ -68,7 +70,7 @@ impl Acknowledgements {
             state.tags.settle(tag);
             self.channel.reject(tag, requeue)
         };
-        rejected.await.is_ok()
+        rejected.await
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -12,6 +12,7 @@ mod frame;
 mod handshake;
 mod heartbeat;
 mod outgoing;
+mod written;
 
 use std::net::TcpStream;
 
@@ -24,6 +25,7 @@ pub(super) use self::connection::Connection;
 pub(super) use self::driver::Driver;
 pub(super) use self::error::{Error, Refusal, code, short};
 pub(super) use self::handshake::Login;
+pub(super) use self::written::Written;
 
 /// Opens a connection. It goes on where its driver runs. Where bytes go to a socket as they are, `socket` is that
 /// one, which does not block.
@@ -224,13 +226,13 @@ mod tests {
         };
         let acknowledged = channel.acknowledge(&[one]);
         assert_eq!(broker.receive().await, (number, ack(2, true)));
-        assert!(acknowledged.await.is_ok());
+        assert!(acknowledged.await);
         drop(broker);
         assert!(matches!(driver.await, Ok(Error::HungUp)));
         let ended = arrivals.recv().await;
         assert!(matches!(ended, Some(Arrival::Ended(Error::HungUp))));
         assert!(!connection.is_open());
-        assert!(channel.acknowledge(&[one]).await.is_err());
+        assert!(!channel.acknowledge(&[one]).await);
     }
 
     #[tokio::test]

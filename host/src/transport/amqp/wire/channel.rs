@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::error::{Error, Refusal, short};
 use super::frame::{Payload, put, put_body, put_method};
 use super::outgoing::Outgoing;
+use super::written::Written;
 
 /// The class of methods that have a content.
 const BASIC: u16 = 60;
@@ -312,12 +313,8 @@ impl Channel {
         }
     }
 
-    /// Acknowledges deliveries; what it returns is told once that is written, or dropped if the channel was lost
-    /// before.
-    pub(crate) fn acknowledge(
-        &self,
-        acknowledgements: &[Acknowledgement],
-    ) -> oneshot::Receiver<()> {
+    /// Acknowledges deliveries.
+    pub(crate) fn acknowledge(&self, acknowledgements: &[Acknowledgement]) -> Written {
         let acks = acknowledgements.iter().map(|one| {
             basic::AMQPMethod::Ack(Ack {
                 delivery_tag: one.tag,
@@ -327,9 +324,8 @@ impl Channel {
         self.settle(acks)
     }
 
-    /// Rejects a delivery; what it returns is told once that is written, or dropped if the channel was lost
-    /// before.
-    pub(crate) fn reject(&self, tag: u64, requeue: bool) -> oneshot::Receiver<()> {
+    /// Rejects a delivery.
+    pub(crate) fn reject(&self, tag: u64, requeue: bool) -> Written {
         let reject = basic::AMQPMethod::Reject(Reject {
             delivery_tag: tag,
             requeue,
@@ -337,13 +333,10 @@ impl Channel {
         self.settle([reject])
     }
 
-    fn settle(
-        &self,
-        methods: impl IntoIterator<Item = basic::AMQPMethod>,
-    ) -> oneshot::Receiver<()> {
+    fn settle(&self, methods: impl IntoIterator<Item = basic::AMQPMethod>) -> Written {
         let state = self.0.state();
         if state.check().is_err() {
-            return oneshot::channel().1;
+            return Written::never();
         }
         self.0.outgoing.put_and_flush(|bytes| {
             for method in methods {

@@ -8,7 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
-use tokio::sync::oneshot;
+
+use super::written::{Teller, Written};
 
 pub(super) struct Outgoing {
     state: Mutex<State>,
@@ -24,7 +25,7 @@ struct State {
     put: u64,
     written: u64,
     /// Who waits until that many are written.
-    flushes: VecDeque<(u64, oneshot::Sender<()>)>,
+    flushes: VecDeque<(u64, Teller)>,
     /// The socket, where bytes go to it as they are.
     socket: Option<TcpStream>,
     /// The driver has written all there was, and nothing was put or written since.
@@ -60,19 +61,20 @@ impl Outgoing {
         self.driver.wake();
     }
 
-    /// The same; what it returns is told once it is written, or dropped if the connection is lost before.
-    pub(super) fn put_and_flush(&self, write: impl FnOnce(&mut Vec<u8>)) -> oneshot::Receiver<()> {
-        let (tell, told) = oneshot::channel();
+    /// The same, and tells when all of it is written.
+    pub(super) fn put_and_flush(&self, write: impl FnOnce(&mut Vec<u8>)) -> Written {
+        let (teller, written) = Written::new();
         {
             let mut state = self.state();
             state.put(write);
-            if !state.has_ended {
-                let until = state.put;
-                state.flushes.push_back((until, tell));
+            let until = state.put;
+            match state.has_ended {
+                false => state.flushes.push_back((until, teller)),
+                true => drop(teller),
             }
         }
         self.driver.wake();
-        told
+        written
     }
 
     /// Whom to wake for what is put from here on.
@@ -99,11 +101,10 @@ impl Outgoing {
         self.state().written += bytes;
         loop {
             // Whoever is told may put something: that is without the lock.
-            let Some(tell) = self.state().next_written() else {
+            let Some(teller) = self.state().next_written() else {
                 return;
             };
-            // Whoever gave up waiting need not know.
-            let _ = tell.send(());
+            teller.tell_written();
         }
     }
 
@@ -153,12 +154,12 @@ impl State {
         written == bytes.len()
     }
 
-    fn next_written(&mut self) -> Option<oneshot::Sender<()>> {
+    fn next_written(&mut self) -> Option<Teller> {
         let (until, _) = self.flushes.front()?;
         if *until > self.written {
             return None;
         }
-        self.flushes.pop_front().map(|(_, tell)| tell)
+        self.flushes.pop_front().map(|(_, teller)| teller)
     }
 }
 
