@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::task::unconstrained;
 use tokio::time::sleep_until;
 
 use super::figures::Figures;
@@ -68,7 +69,7 @@ impl Plan {
             }
         };
         let mut running: FuturesUnordered<_> = (0..self.in_flight).map(|_| one()).collect();
-        while running.next().await.is_some() {}
+        while next(&mut running).await.is_some() {}
     }
 
     async fn on_time(&self, rate: f64, turns: &Turns<'_>, call: impl AsyncFn(Turn)) {
@@ -84,7 +85,7 @@ impl Plan {
                 is_held_up |= !may_begin;
                 tokio::select! {
                     () = &mut time, if may_begin => break,
-                    Some(()) = running.next() => {}
+                    Some(()) = next(&mut running) => {}
                 }
             }
             // What the timer alone was late by is not the service's.
@@ -98,8 +99,14 @@ impl Plan {
             };
             running.push(call(turn));
         }
-        while running.next().await.is_some() {}
+        while next(&mut running).await.is_some() {}
     }
+}
+
+/// Waits until one of them is done. Without the runtime's bound for one turn: where many go on at once, they would
+/// use it up, and each of the others would be asked in vain, again and again.
+async fn next(running: &mut FuturesUnordered<impl Future<Output = ()>>) -> Option<()> {
+    unconstrained(running.next()).await
 }
 
 /// One call that is to begin.
