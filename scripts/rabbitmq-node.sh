@@ -28,6 +28,8 @@ export RABBITMQ_MNESIA_BASE="$folder/mnesia"
 export RABBITMQ_LOG_BASE="$folder/log"
 export RABBITMQ_ENABLED_PLUGINS_FILE="$folder/enabled_plugins"
 export RABBITMQ_CONFIG_FILE="$folder/rabbitmq.conf"
+# A node that fails at its start would leave it where it was started.
+export ERL_CRASH_DUMP="$folder/erl_crash.dump"
 # One scheduler is enough for a test, unless something else is asked for; and nobody else is to join
 # the node.
 schedulers="${ENDPOINTD_RABBITMQ_SCHEDULERS-+S 1:1}"

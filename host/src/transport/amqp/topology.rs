@@ -272,11 +272,8 @@ impl Queue {
             let object = Object::Exchange(exchange.name.clone());
             exchange.declare(channel).await.map_err(failed(object))?;
         }
-        let object = Object::Queue(self.name.clone());
-        let name = match short(&self.name) {
-            Ok(name) => name,
-            Err(error) => return Err(DeclareError { object, error }),
-        };
+        let object = || Object::Queue(self.name.clone());
+        let name = short(&self.name).map_err(failed(object()))?;
         let declare = queue::Declare {
             queue: name.clone(),
             durable: self.durable,
@@ -285,7 +282,7 @@ impl Queue {
             ..queue::Declare::default()
         };
         let declared = channel.declare_queue(declare);
-        declared.await.map_err(failed(object))?;
+        declared.await.map_err(failed(object()))?;
         if let Some(binding) = &self.binding {
             let bound = channel.bind_queue(queue::Bind {
                 queue: name,
