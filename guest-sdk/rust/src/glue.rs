@@ -49,6 +49,8 @@ pub use self::exports::{Served, dispatch, target};
 /// What the exported functions call.
 #[cfg(target_family = "wasm")]
 mod exports {
+    use std::sync::Once;
+
     use super::{Endpoint, Request};
     use crate::host::bindings;
     use crate::{Context, Failure, Result, log};
@@ -65,7 +67,7 @@ mod exports {
     /// One endpoint of a plugin, and how to reach its instance.
     pub struct Served {
         namespace: Option<&'static str>,
-        version: (u32, u32),
+        version: &'static str,
         methods: &'static [&'static str],
         dispatch: fn(&Request) -> Result<String>,
     }
@@ -75,7 +77,7 @@ mod exports {
         pub fn of<T: Endpoint>(dispatch: fn(&Request) -> Result<String>) -> Self {
             Self {
                 namespace: T::NAMESPACE,
-                version: version(T::VERSION),
+                version: T::VERSION,
                 methods: T::METHODS,
                 dispatch,
             }
@@ -83,10 +85,10 @@ mod exports {
 
         /// The host has checked versions already; this tells endpoints of one plugin apart.
         fn fits(&self, request: &Request) -> bool {
-            let (major, minor) = version(&request.version);
+            let (served, asked) = (version(self.version), version(&request.version));
             self.namespace == request.namespace.as_deref()
-                && self.version.0 == major
-                && self.version.1 >= minor
+                && served.0 == asked.0
+                && served.1 >= asked.1
                 && self.methods.contains(&request.method.as_str())
         }
     }
@@ -104,8 +106,15 @@ mod exports {
             args: request.args,
             context: Context::from_json(request.context),
         };
-        let fitting = endpoints.iter().filter(|served| served.fits(&request));
-        let outcome = match fitting.max_by_key(|served| served.version) {
+        let served = match endpoints {
+            // For another one the host would not have asked.
+            [only] => Some(only),
+            several => {
+                let fitting = several.iter().filter(|served| served.fits(&request));
+                fitting.max_by_key(|served| version(served.version))
+            }
+        };
+        let outcome = match served {
             Some(served) => (served.dispatch)(&request),
             None => Err(Failure::no_such_method(&request.method)),
         };
@@ -124,7 +133,10 @@ mod exports {
 
     /// A panic ends the instance, and the host sees only that it did: say why first.
     fn log_panics() {
-        std::panic::set_hook(Box::new(|panic| log::error(panic.to_string())));
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            std::panic::set_hook(Box::new(|panic| log::error(panic.to_string())));
+        });
     }
 
     /// The first two numbers of a version, as Python's `int` reads them; what is none counts as 0.

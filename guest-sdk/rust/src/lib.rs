@@ -46,7 +46,7 @@ pub mod config;
 mod context;
 mod error;
 mod glue;
-#[cfg(all(target_family = "wasm", feature = "heap"))]
+#[cfg(all(any(target_family = "wasm", test), feature = "heap"))]
 mod heap;
 mod host;
 pub mod http;
