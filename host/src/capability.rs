@@ -59,7 +59,9 @@ pub struct HostState {
     places: Vec<Arc<Place>>,
     messages: Messages,
     table: ResourceTable,
-    wasi: WasiCtx,
+    /// Made when it is first asked for, which most requests never do; from the start where folders are to be
+    /// opened, as that can fail.
+    wasi: Option<WasiCtx>,
     http: WasiHttpCtx,
 }
 
@@ -80,7 +82,10 @@ impl HostState {
             places,
             messages: Messages::new(Arc::clone(allowance)),
             table,
-            wasi: wasi_context::build(allowance)?,
+            wasi: match allowance.granted.folders.is_empty() {
+                true => None,
+                false => Some(wasi_context::with_folders(allowance)?),
+            },
             http,
         })
     }
@@ -107,8 +112,10 @@ impl HostState {
 
 impl WasiView for HostState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        let allowance = &self.messages.allowance;
+        let made = || wasi_context::without_folders(allowance);
         WasiCtxView {
-            ctx: &mut self.wasi,
+            ctx: self.wasi.get_or_insert_with(made),
             table: &mut self.table,
         }
     }

@@ -26,7 +26,7 @@ use tracing::{debug, warn};
 use self::breaker::{Breaker, Pass};
 use self::engine::PluginEngine;
 use self::idle::Idle;
-use self::instance::{Answer, GuestError, Prepared};
+use self::instance::{Answer, GuestError, NewInstance, Prepared};
 use self::manifest::Manifest;
 use self::patience::Patience;
 use self::room::{Room, Share};
@@ -266,16 +266,16 @@ impl Parts {
                     warn!("Plugin `{}`: {error:#}", self.name);
                     GuestError::Unavailable
                 })?;
-                Prepared::New(self.pre.clone(), Box::new(state), self.tally.made())
+                Prepared::New(NewInstance::new(self.pre.clone(), state, self.tally.made()))
             }
         };
-        let answering = async move {
+        let answering = Box::pin(async move {
             let instance = prepared.instance(limit).await?;
             let answered = instance.dispatch(limit, &request).await;
             // Not before: an instance that is given up may be dropped later than its request.
             drop(held);
             answered
-        };
+        });
         let answered = timeout_at(runs_until.into(), self.patience.run(answering));
         // The instance sees to its end itself; but where it computes with low priority, it may see late
         // that its time is up, and what it holds of the pool is free before it is gone.

@@ -1,6 +1,7 @@
 //! `wasi:random`, as granted. It has no errors of its own, so to call it without a grant ends the
 //! guest.
 
+use wasmtime_wasi::WasiView;
 use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 use wasmtime_wasi::random::WasiRandomCtx;
 
@@ -11,7 +12,7 @@ impl HostState {
     fn numbers(&mut self, import: &'static str) -> wasmtime::Result<&mut WasiRandomCtx> {
         let allowance = self.allowance();
         match allowance.granted.random {
-            true => Ok(self.wasi.random()),
+            true => Ok(self.ctx().ctx.random()),
             false => Err(allowance.deny(import, Capability::Random).into()),
         }
     }

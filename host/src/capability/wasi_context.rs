@@ -9,7 +9,7 @@ use tokio::io::AsyncWrite;
 use tracing::Level;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
-use wasmtime_wasi::{FsPerms, WasiCtx};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 use super::allowance::Allowance;
 use super::grants::FolderAccess;
@@ -20,16 +20,10 @@ const MAX_RANDOM_BYTES: u64 = 1024 * 1024;
 /// What may be printed at once, and the longest line that is kept in one piece.
 const MAX_LINE_BYTES: usize = 4096;
 
-/// Folders and variables as granted; no arguments, input or network. What the plugin prints goes to
-/// the log.
-pub fn build(allowance: &Arc<Allowance>) -> wasmtime::Result<WasiCtx> {
-    let mut wasi = WasiCtx::builder();
-    wasi.max_random_size(MAX_RANDOM_BYTES);
-    // What is sent goes through the host.
-    wasi.allow_tcp(false)
-        .allow_udp(false)
-        .allow_ip_name_lookup(false);
-    wasi.envs(&allowance.granted.environment);
+/// Variables and folders as granted; no arguments, input or network. What the plugin prints goes to
+/// the log. Fails where a folder cannot be opened.
+pub fn with_folders(allowance: &Arc<Allowance>) -> wasmtime::Result<WasiCtx> {
+    let mut wasi = builder(allowance);
     for folder in &allowance.granted.folders {
         let access = match folder.access {
             FolderAccess::ReadOnly => FsPerms::ReadOnly,
@@ -41,6 +35,22 @@ pub fn build(allowance: &Arc<Allowance>) -> wasmtime::Result<WasiCtx> {
                 error.context(format!("its folder {path} cannot be opened"))
             })?;
     }
+    Ok(wasi.build())
+}
+
+/// The same for a plugin that was granted no folder.
+pub fn without_folders(allowance: &Arc<Allowance>) -> WasiCtx {
+    builder(allowance).build()
+}
+
+fn builder(allowance: &Arc<Allowance>) -> WasiCtxBuilder {
+    let mut wasi = WasiCtx::builder();
+    wasi.max_random_size(MAX_RANDOM_BYTES);
+    // What is sent goes through the host.
+    wasi.allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false);
+    wasi.envs(&allowance.granted.environment);
     let output = |name, level| Output {
         allowance: Arc::clone(allowance),
         name,
@@ -48,7 +58,7 @@ pub fn build(allowance: &Arc<Allowance>) -> wasmtime::Result<WasiCtx> {
     };
     wasi.stdout(output("stdout", Level::INFO));
     wasi.stderr(output("stderr", Level::WARN));
-    Ok(wasi.build())
+    wasi
 }
 
 /// What a plugin prints, line by line into the log.

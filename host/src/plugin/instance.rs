@@ -35,9 +35,9 @@ pub enum GuestError {
 /// What a guest answers a request with.
 pub type Answer = Result<String, types::Failure>;
 
-/// What an instance for the next request comes from.
+/// Where the instance for a request comes from.
 pub enum Prepared {
-    New(EndpointPre<HostState>, Box<HostState>, Live),
+    New(NewInstance),
     /// Its state was begun anew.
     Again(Instance),
 }
@@ -46,9 +46,46 @@ impl Prepared {
     /// The instance, by the end of the `limit` that its state was made or begun with.
     pub async fn instance(self, limit: Duration) -> Result<Instance, GuestError> {
         match self {
-            Self::New(pre, state, live) => Instance::new(&pre, *state, limit, live).await,
+            // In a box of its own, or one that is there already would be as large to move.
+            Self::New(new) => Box::pin(new.instance(limit)).await,
             Self::Again(instance) => Ok(instance),
         }
+    }
+}
+
+/// An instance that is not made yet: so far there is its store.
+pub struct NewInstance {
+    store: Store<HostState>,
+    pre: EndpointPre<HostState>,
+    live: Live,
+}
+
+impl NewInstance {
+    /// Its instance counts as `live` until it is dropped.
+    pub fn new(pre: EndpointPre<HostState>, state: HostState, live: Live) -> Self {
+        Self {
+            store: new_store(pre.engine(), state),
+            pre,
+            live,
+        }
+    }
+
+    /// The instance, by the end of the `limit` that its state was made with.
+    pub async fn instance(self, limit: Duration) -> Result<Instance, GuestError> {
+        let Self {
+            mut store,
+            pre,
+            live,
+        } = self;
+        let making = async |store: &mut Store<HostState>| pre.instantiate_async(store).await;
+        let endpoint = within(limit, &mut store, making).await?;
+        Ok(Instance {
+            store,
+            endpoint,
+            born: Instant::now(),
+            calls: 0,
+            _live: live,
+        })
     }
 }
 
@@ -63,27 +100,6 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Counts as `live` until it is dropped.
-    async fn new(
-        pre: &EndpointPre<HostState>,
-        state: HostState,
-        limit: Duration,
-        live: Live,
-    ) -> Result<Self, GuestError> {
-        let mut store = new_store(pre.engine(), state);
-        let endpoint = within(limit, &mut store, async |store| {
-            pre.instantiate_async(store).await
-        });
-        let endpoint = endpoint.await?;
-        Ok(Self {
-            store,
-            endpoint,
-            born: Instant::now(),
-            calls: 0,
-            _live: live,
-        })
-    }
-
     /// What the guest serves. The instance is good for nothing else.
     pub async fn targets(mut self, limit: Duration) -> Result<Vec<types::Target>, GuestError> {
         let endpoint = &self.endpoint;

@@ -15,7 +15,7 @@ use super::compiler;
 use super::contract::{self, Contract};
 use super::engine::PluginEngine;
 use super::idle::Idle;
-use super::instance::{GuestError, Instance, Prepared};
+use super::instance::{GuestError, Instance, NewInstance};
 use super::manifest::Manifest;
 use super::room::Share;
 use super::source::{Source, SourceError};
@@ -320,12 +320,12 @@ impl PluginLoader {
     ) -> Result<Vec<EndpointTarget>, LoadError> {
         let room = self.engine.rooms().take(0, share).await;
         let prepared = self.prepare(pre, allowance, tally)?;
-        let asking = async move {
+        let asking = Box::pin(async move {
             let instance = prepared.instance(TARGETS_TIMEOUT).await?;
             let targets = instance.targets(TARGETS_TIMEOUT).await;
             drop(room);
             targets
-        };
+        });
         Ok(targets::checked(self.engine.patience().run(asking).await?)?)
     }
 
@@ -369,7 +369,7 @@ impl PluginLoader {
         pre: &EndpointPre<HostState>,
         allowance: &Arc<Allowance>,
         tally: &Arc<Tally>,
-    ) -> Result<Prepared, GuestError> {
+    ) -> Result<NewInstance, GuestError> {
         let call = CallInfo {
             id: String::new(),
             delivery: Delivery::Cast,
@@ -383,7 +383,7 @@ impl PluginLoader {
             warn!("{error:#}");
             GuestError::Unavailable
         })?;
-        Ok(Prepared::New(pre.clone(), Box::new(state), tally.made()))
+        Ok(NewInstance::new(pre.clone(), state, tally.made()))
     }
 }
 

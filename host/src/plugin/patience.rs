@@ -64,14 +64,14 @@ impl Patience {
     /// the one before it did.
     pub async fn run<T, E>(
         &self,
-        work: impl Future<Output = Result<T, E>> + Send + 'static,
+        work: Pin<Box<impl Future<Output = Result<T, E>> + Send + 'static>>,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: Send + 'static,
     {
         let mut turns = Turns {
-            work: Box::pin(work),
+            work,
             computed: Duration::ZERO,
             is_measured: false,
         };
@@ -121,6 +121,7 @@ impl Patience {
 
 /// A guest's turns, and what it has computed in them.
 struct Turns<F> {
+    /// In a box, as it is moved with them and may be large.
     work: Pin<Box<F>>,
     /// From the end of its first turn that was long enough to be worth two calls to the kernel.
     computed: Duration,
@@ -192,7 +193,7 @@ mod tests {
         let patience = Arc::new(patience);
         let on = |turns| {
             let patience = Arc::clone(&patience);
-            let running = async move { patience.run(compute(turns)).await };
+            let running = async move { patience.run(Box::pin(compute(turns))).await };
             let task = TaskTracker::new().spawn_on(running, usual.handle());
             usual.block_on(task).expect("no panic")
         };
