@@ -42,6 +42,8 @@ pub mod outbound;
 pub mod plugin;
 pub mod protocol;
 #[cfg(feature = "host")]
+pub mod scheduling;
+#[cfg(feature = "host")]
 pub mod server;
 pub mod telemetry;
 pub mod transport;

@@ -10,7 +10,7 @@ use crate::support::workspace;
 /// own only along the line from parent to child.
 const LAYERS: &[&[&str]] = &[
     &["document", "hand_over", "telemetry"],
-    &["protocol"],
+    &["protocol", "scheduling"],
     &["endpoint", "keyvalue", "outbound", "transport"],
     &["bindings", "client", "server"],
     &["capability"],

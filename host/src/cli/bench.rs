@@ -21,6 +21,7 @@ use super::road::{self, Kind, Road, Sender};
 use super::sending::{harmless, interruption};
 use crate::admin::{Outcome, SendRequest};
 use crate::protocol::json;
+use crate::scheduling::wait_for_turns;
 
 const DEFAULT_IN_FLIGHT: usize = 64;
 /// At a rate, only what the client itself can keep apart bounds what is under way.
@@ -97,6 +98,8 @@ impl Bench {
             }
         };
         let mut plan = self.amount.plan();
+        // It is not to take the processor from what it measures, whenever there is a reply.
+        wait_for_turns();
         self.road.walk(async |sender| {
             if let Sender::Host(_) = sender
                 && plan.in_flight > IN_FLIGHT_BY_HOST

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::app::{App, Asked};
 use crate::config::Config;
-use crate::plugin::patience::{PATIENT, lower_priority};
+use crate::scheduling::{PATIENT, lower_priority, wait_for_turns};
 use crate::telemetry::trace;
 
 /// Serves until a signal or `orders` stop it. `announce` gets a line for each topic that is served.
@@ -17,7 +17,7 @@ pub fn serve(
     announce: impl Fn(&[String]),
 ) -> anyhow::Result<()> {
     // Guests may keep every worker busy; what talks to the broker has a thread of its own.
-    let io = runtime("io", 1, || {})?;
+    let io = runtime("io", 1, wait_for_turns)?;
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let workers = runtime("worker", cores, || {})?;
     // Guests that compute for long must not keep those of others waiting.

@@ -11,7 +11,7 @@ use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
 
 use super::engine::configure;
-use super::patience::{COMPILING, lower_priority};
+use crate::scheduling::{COMPILING, lower_priority};
 
 /// The command of this program that compiles; for this program alone.
 pub const COMMAND: &str = "compile-component";

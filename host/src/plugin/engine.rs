@@ -11,9 +11,10 @@ use tracing::info;
 use wasmtime::component::Component;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::patience::{COMPILING, Patience, Requests, lower_priority};
+use super::patience::{Patience, Requests};
 use super::room::Rooms;
 use crate::capability::limits::{MAX_TABLE_ELEMENTS, STACK_BYTES};
+use crate::scheduling::{COMPILING, lower_priority};
 
 /// How often computing guests are interrupted. A guest past its time ends at the next tick.
 const TICK: Duration = Duration::from_millis(10);

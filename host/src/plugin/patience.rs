@@ -13,9 +13,8 @@ use tokio::runtime::Handle;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
-use tracing::{Instrument, debug, warn};
+use tracing::{Instrument, debug};
 
-use crate::hand_over;
 use crate::telemetry::trace;
 
 /// A guest that has computed for so long is moved when it gives way the next time, which is every 10 ms.
@@ -24,19 +23,6 @@ const LONG: Duration = Duration::from_millis(50);
 const COMPUTING: Duration = Duration::from_millis(5);
 /// How long it then leaves the processor's caches and clock to the others, if there are any.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Of 19, the lowest. It leaves a thread some hundredths of a core that others want as well.
-pub const PATIENT: i32 = 15;
-/// It leaves a thread a quarter of such a core.
-pub const COMPILING: i32 = 5;
-
-/// Gives the calling thread a priority that is lower by as much. What others wait for is left to them then.
-pub fn lower_priority(niceness: i32) {
-    hand_over::leave_to_others();
-    // Linux sets the priority of a thread, where POSIX has that of the process.
-    if let Err(reason) = rustix::process::setpriority_process(None, niceness) {
-        warn!("Long computations have the same priority as all others: {reason}");
-    }
-}
 
 /// Counts the requests that are begun, of all plugins: whoever sees it grow is not alone.
 pub type Requests = Arc<AtomicU64>;
