@@ -44,7 +44,7 @@ pub fn reply_result<T: Serialize, E: Into<Failure>>(outcome: Result<T, E>) -> Re
 }
 
 #[cfg(target_family = "wasm")]
-pub use self::exports::{Served, dispatch, target};
+pub use self::exports::{Served, dispatch, lasting, target};
 
 /// What the exported functions call.
 #[cfg(target_family = "wasm")]
@@ -62,6 +62,14 @@ mod exports {
             version: T::VERSION.to_owned(),
             methods: T::METHODS.iter().map(|&name| name.to_owned()).collect(),
         }
+    }
+
+    /// An endpoint, which stays for as long as the instance does.
+    pub fn lasting<T: Default>() -> T {
+        #[cfg(feature = "heap")]
+        return crate::heap::lasting(T::default);
+        #[cfg(not(feature = "heap"))]
+        T::default()
     }
 
     /// One endpoint of a plugin, and how to reach its instance.
@@ -107,7 +115,7 @@ mod exports {
             context: Context::from_json(request.context),
         };
         let served = match endpoints {
-            // For another one the host would not have asked.
+            // The host has checked that it serves the namespace, the version and the method.
             [only] => Some(only),
             several => {
                 let fitting = several.iter().filter(|served| served.fits(&request));

@@ -67,7 +67,7 @@ pub use self::glue::{Endpoint, Request};
 pub mod __private {
     pub use crate::arguments::{Arguments, Parameter, read};
     #[cfg(target_family = "wasm")]
-    pub use crate::glue::{Served, dispatch, target};
+    pub use crate::glue::{Served, dispatch, lasting, target};
     pub use crate::glue::{reply, reply_result};
     #[cfg(target_family = "wasm")]
     pub use crate::host::bindings;
@@ -107,7 +107,7 @@ macro_rules! export {
                     $crate::__private::dispatch(request, &[
                         $($crate::__private::Served::of::<$endpoint>({
                             ::std::thread_local! {
-                                static ENDPOINT: $endpoint = ::core::default::Default::default();
+                                static ENDPOINT: $endpoint = $crate::__private::lasting();
                             }
                             |request| ENDPOINT.with(|endpoint| {
                                 $crate::Endpoint::dispatch(endpoint, request)

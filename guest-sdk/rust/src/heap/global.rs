@@ -12,13 +12,14 @@ use super::arena::Arena;
 /// Room for a small request, its arguments and its reply.
 const ARENA_BYTES: usize = 32 * 1024;
 /// What the allocator begins with.
-const BEGINNING_BYTES: usize = 160 * 1024;
+const BEGINNING_BYTES: usize = 192 * 1024;
 /// WebAssembly's.
 const PAGE_BYTES: usize = 64 * 1024;
 
 #[global_allocator]
 static HEAP: Heap = Heap(UnsafeCell::new(Parts {
     arena: Arena::new(ARENA_BYTES),
+    is_arena_open: true,
     rest: Dlmalloc::new_with_allocator(Pages(Cell::new(false))),
 }));
 
@@ -93,15 +94,33 @@ struct Heap(UnsafeCell<Parts>);
 
 struct Parts {
     arena: Arena,
+    is_arena_open: bool,
     rest: Dlmalloc<Pages>,
 }
+
+impl Parts {
+    #[inline]
+    fn take_of_arena(&mut self, layout: Layout) -> Option<*mut u8> {
+        if !self.is_arena_open {
+            return None;
+        }
+        let start = self.arena.take(layout)?;
+        Some(IN_ARENA.start().wrapping_add(start))
+    }
+}
+
+#[cfg(target_feature = "atomics")]
+compile_error!("the heap is for one thread, which is what a plugin has");
 
 // SAFETY: a plugin has one thread.
 unsafe impl Sync for Heap {}
 
 impl Heap {
+    /// # Safety
+    ///
+    /// What was given before is not used any more.
     #[expect(clippy::mut_from_ref, reason = "it is where a heap becomes mutable")]
-    fn parts(&self) -> &mut Parts {
+    unsafe fn parts(&self) -> &mut Parts {
         // SAFETY: there is one thread, and nothing is allocated while a part is at work.
         unsafe { &mut *self.0.get() }
     }
@@ -114,52 +133,71 @@ fn in_arena(pointer: *mut u8) -> Option<usize> {
     (distance < ARENA_BYTES).then_some(distance)
 }
 
+/// Makes what stays for as long as the instance does: the arena is left to what does not.
+pub(crate) fn lasting<T>(make: impl FnOnce() -> T) -> T {
+    let open = |is_open| {
+        // SAFETY: nothing of it is kept.
+        unsafe { HEAP.parts().is_arena_open = is_open };
+    };
+    open(false);
+    // A panic in it ends the instance.
+    let made = make();
+    open(true);
+    made
+}
+
 // SAFETY: the arena gives out parts of its own memory that do not overlap, aligned as its memory is, and dlmalloc
-// keeps the rules of an allocator. Each piece goes back to where it is from.
+// keeps the rules of an allocator. Each piece goes back to where it is from, and nothing is called while parts are
+// used that uses them as well.
 unsafe impl GlobalAlloc for Heap {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let parts = self.parts();
-        match parts.arena.take(layout) {
-            Some(start) => IN_ARENA.start().wrapping_add(start),
-            None => unsafe { parts.rest.malloc(layout.size(), layout.align()) },
+        unsafe {
+            let parts = self.parts();
+            match parts.take_of_arena(layout) {
+                Some(pointer) => pointer,
+                None => parts.rest.malloc(layout.size(), layout.align()),
+            }
         }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        let parts = self.parts();
-        match parts.arena.take(layout) {
-            Some(start) => {
-                let pointer = IN_ARENA.start().wrapping_add(start);
-                // An earlier piece may have been there.
-                unsafe { pointer.write_bytes(0, layout.size()) };
-                pointer
+        unsafe {
+            let parts = self.parts();
+            match parts.take_of_arena(layout) {
+                Some(pointer) => {
+                    // An earlier piece may have been there.
+                    pointer.write_bytes(0, layout.size());
+                    pointer
+                }
+                None => parts.rest.calloc(layout.size(), layout.align()),
             }
-            None => unsafe { parts.rest.calloc(layout.size(), layout.align()) },
         }
     }
 
     #[inline]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        let parts = self.parts();
-        match in_arena(pointer) {
-            Some(start) => parts.arena.give_back(start, layout.size()),
-            None => unsafe { parts.rest.free(pointer, layout.size(), layout.align()) },
+        unsafe {
+            let parts = self.parts();
+            match in_arena(pointer) {
+                Some(start) => parts.arena.give_back(start, layout.size()),
+                None => parts.rest.free(pointer, layout.size(), layout.align()),
+            }
         }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let parts = self.parts();
-        let Some(start) = in_arena(pointer) else {
-            let (before, align) = (layout.size(), layout.align());
-            return unsafe { parts.rest.realloc(pointer, before, align, size) };
-        };
-        if parts.arena.resize(start, layout.size(), size) {
-            return pointer;
-        }
-        // SAFETY: the caller has seen to it that the new size is possible, and a piece that did not fit where it
-        // was is smaller than that.
         unsafe {
+            let parts = self.parts();
+            let Some(start) = in_arena(pointer) else {
+                let (before, align) = (layout.size(), layout.align());
+                return parts.rest.realloc(pointer, before, align, size);
+            };
+            if parts.arena.resize(start, layout.size(), size) {
+                return pointer;
+            }
+            // The caller has seen to it that the new size is possible, and a piece that did not fit where it was
+            // is smaller than that.
             let moved = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
             if !moved.is_null() {
                 pointer.copy_to_nonoverlapping(moved, layout.size());
