@@ -1,5 +1,5 @@
 //! How the kernel gives processors to the threads of the host: those that serve come before those that compute
-//! for long, and those that move messages do not interrupt anybody.
+//! for long, and the one that moves messages does not take a processor from anybody.
 
 use rustix::process::setpriority_process;
 use tracing::{info, warn};
@@ -20,23 +20,27 @@ pub fn lower_priority(niceness: i32) {
     }
 }
 
-/// When the calling thread is woken, it waits from now on for a processor that is free, or until whoever has one
-/// has had its turn: some milliseconds at most (`SCHED_BATCH`, sched(7)).
+/// From now on the calling thread does not take a processor from whoever has one when it is woken, but waits for one
+/// that is free or the end of a turn: `SCHED_BATCH`, sched(7). A turn is a few milliseconds; where more threads want
+/// the processor all the time, it may take several. Threads and processes that it starts are as usual.
 ///
 /// On a machine that is busy with both, a broker would otherwise be interrupted by each message that it hands to
 /// the thread, which then finds only this one. So it finds what the broker had for it altogether.
-pub fn wait_for_turns() {
-    // All policies that are not for real time have this one.
+///
+/// What an operator has set for the process, such as a policy for real time, stays.
+pub fn preempt_nobody() {
+    // The only one there is without real time.
     let parameter = libc::sched_param { sched_priority: 0 };
-    #[expect(
-        unsafe_code,
-        reason = "no crate that is kept has this call without another one that changes the priority as well"
-    )]
-    // SAFETY: the kernel reads the parameter, which lives until it has; 0 is the calling thread.
-    let outcome = unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameter) };
-    if outcome != 0 {
+    let batch = libc::SCHED_BATCH | libc::SCHED_RESET_ON_FORK;
+    #[expect(unsafe_code, reason = "no maintained crate has these calls alone")]
+    // SAFETY: 0 is the calling thread, and the kernel only reads the parameter, which lives until it has.
+    let is_refused = unsafe {
+        libc::sched_getscheduler(0) == libc::SCHED_OTHER
+            && libc::sched_setscheduler(0, batch, &raw const parameter) != 0
+    };
+    if is_refused {
         let reason = std::io::Error::last_os_error();
-        info!("Threads that move messages interrupt others, which costs throughput: {reason}");
+        info!("A broker on this machine is interrupted by each of its messages: {reason}");
     }
 }
 
@@ -48,8 +52,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_that_waits_for_turns_does_so_alone() {
-        // The number that it has there, see proc_pid_stat(5).
+    fn a_thread_that_preempts_nobody_is_alone_with_that() {
+        // Where proc_pid_stat(5) has it.
         let policy = || {
             let stat = fs::read_to_string("/proc/thread-self/stat").expect("Linux");
             let after_name = stat.rsplit_once(") ").expect("a name").1;
@@ -57,13 +61,13 @@ mod tests {
             policy.parse::<i32>().expect("a number")
         };
         let there = move || {
-            wait_for_turns();
-            policy()
+            preempt_nobody();
+            let started_by_it = thread::spawn(policy).join().expect("no panic");
+            (policy(), started_by_it)
         };
-        assert_eq!(
-            thread::spawn(there).join().expect("no panic"),
-            libc::SCHED_BATCH
-        );
+        let (its_own, started_by_it) = thread::spawn(there).join().expect("no panic");
+        assert_eq!(its_own, libc::SCHED_BATCH);
+        assert_eq!(started_by_it, libc::SCHED_OTHER);
         assert_eq!(policy(), libc::SCHED_OTHER);
     }
 }

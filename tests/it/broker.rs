@@ -153,3 +153,21 @@ fn a_host_that_starts_before_its_broker_waits_for_it() {
         (ready()? == waiting).then_some(())
     });
 }
+
+#[test]
+fn one_thread_preempts_nobody_and_all_others_are_as_usual() {
+    let host = Setup::new("memory://").probe("turns").start();
+    let threads = std::fs::read_dir(format!("/proc/{}/task", host.id())).expect("it runs");
+    let polite: Vec<String> = threads
+        .filter_map(|thread| {
+            let stat = std::fs::read_to_string(thread.ok()?.path().join("stat")).ok()?;
+            let (name, rest) = stat.rsplit_once(") ").expect("a name");
+            // Where proc_pid_stat(5) has the policy; 0 is the usual one, 3 is `SCHED_BATCH`.
+            match rest.split(' ').nth(38).expect("a policy") {
+                "0" => None,
+                policy => Some(format!("{} {policy}", name.rsplit('(').next()?)),
+            }
+        })
+        .collect();
+    assert_eq!(polite, ["io 3"]);
+}

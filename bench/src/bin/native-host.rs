@@ -14,7 +14,7 @@ use endpointd::endpoint::{Call, Endpoint, Endpoints};
 use endpointd::protocol::failure::Failure;
 use endpointd::protocol::json::{self, Json};
 use endpointd::protocol::target::{EndpointTarget, ServerTarget};
-use endpointd::scheduling::wait_for_turns;
+use endpointd::scheduling::preempt_nobody;
 use endpointd::server::executor::Pool;
 use endpointd::server::local::LocalServers;
 use endpointd::server::topics::Topics;
@@ -25,6 +25,7 @@ use measured::Arguments;
 use serde::Deserialize;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// As `endpointd serve` has them by default.
 const POOL_SIZE: usize = 64;
@@ -40,16 +41,16 @@ fn main() -> anyhow::Result<()> {
     };
     let (url, exchange, topic) = (next()?, next()?, next()?);
     // The threads of the daemon.
-    let io = runtime(1, wait_for_turns)?;
+    let io = runtime(1)?;
+    TaskTracker::new().spawn_on(async { preempt_nobody() }, io.handle());
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    let workers = runtime(cores, || {})?;
+    let workers = runtime(cores)?;
     io.block_on(serve(&url.parse()?, exchange, topic, &workers))
 }
 
-fn runtime(threads: usize, on_start: impl Fn() + Send + Sync + 'static) -> anyhow::Result<Runtime> {
+fn runtime(threads: usize) -> anyhow::Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(threads).on_thread_start(on_start);
-    Ok(builder.enable_all().build()?)
+    Ok(builder.worker_threads(threads).enable_all().build()?)
 }
 
 async fn serve(

@@ -40,6 +40,7 @@ pub fn with_folders(allowance: &Arc<Allowance>) -> wasmtime::Result<WasiCtx> {
 
 /// The same for a plugin that was granted no folder.
 pub fn without_folders(allowance: &Arc<Allowance>) -> WasiCtx {
+    debug_assert!(allowance.granted.folders.is_empty());
     builder(allowance).build()
 }
 

@@ -4,10 +4,11 @@ use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
 
 use crate::app::{App, Asked};
 use crate::config::Config;
-use crate::scheduling::{PATIENT, lower_priority, wait_for_turns};
+use crate::scheduling::{PATIENT, lower_priority, preempt_nobody};
 use crate::telemetry::trace;
 
 /// Serves until a signal or `orders` stop it. `announce` gets a line for each topic that is served.
@@ -17,7 +18,9 @@ pub fn serve(
     announce: impl Fn(&[String]),
 ) -> anyhow::Result<()> {
     // Guests may keep every worker busy; what talks to the broker has a thread of its own.
-    let io = runtime("io", 1, wait_for_turns)?;
+    let io = runtime("io", 1, || {})?;
+    // Its one worker, not the threads that it has for what blocks.
+    TaskTracker::new().spawn_on(async { preempt_nobody() }, io.handle());
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let workers = runtime("worker", cores, || {})?;
     // Guests that compute for long must not keep those of others waiting.

@@ -46,7 +46,7 @@ impl Prepared {
     /// The instance, by the end of the `limit` that its state was made or begun with.
     pub async fn instance(self, limit: Duration) -> Result<Instance, GuestError> {
         match self {
-            // In a box of its own, or one that is there already would be as large to move.
+            // In a box, or this future would be as large when it only hands on an instance that is there.
             Self::New(new) => Box::pin(new.instance(limit)).await,
             Self::Again(instance) => Ok(instance),
         }

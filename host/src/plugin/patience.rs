@@ -47,7 +47,7 @@ impl Patience {
     }
 
     /// Runs a guest here, until it shows that it computes for long; or at once on the other threads, if
-    /// the one before it did.
+    /// the one before it did. It is in a box, as it may be large, and is moved with what counts its turns.
     pub async fn run<T, E>(
         &self,
         work: Pin<Box<impl Future<Output = Result<T, E>> + Send + 'static>>,
@@ -107,7 +107,6 @@ impl Patience {
 
 /// A guest's turns, and what it has computed in them.
 struct Turns<F> {
-    /// In a box, as it is moved with them and may be large.
     work: Pin<Box<F>>,
     /// From the end of its first turn that was long enough to be worth two calls to the kernel.
     computed: Duration,

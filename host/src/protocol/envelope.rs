@@ -88,8 +88,9 @@ pub fn decode<T: Message>(body: &[u8]) -> Result<T, EnvelopeError> {
     if text.is_empty() {
         return T::from_json("{}").map_err(EnvelopeError::NotAnObject);
     }
+    // An array could be read as one as well, which it is not.
     if text.starts_with('{')
-        && let Ok(Sealed { version, message }) = serde_json::from_str(text)
+        && let Ok(Plain { version, message }) = serde_json::from_str(text)
         && is_envelope_version(version)
     {
         return read(&message).map_err(EnvelopeError::MessageNotAnObject);
@@ -129,9 +130,10 @@ fn is_envelope_version(version: &RawValue) -> bool {
     let spoken = "2.0".parse().expect("a version");
     super::target::is_compatible(spoken, &RequestedVersion::Text(text)) == Ok(true)
 }
-/// What nearly every body is, read in one pass. Whatever is strange about one is found where it is read in two.
+
+/// What nearly every body is: an envelope of text with each key once, read in one pass. All others are read in two.
 #[derive(Deserialize)]
-struct Sealed<'a> {
+struct Plain<'a> {
     #[serde(rename = "oslo.version", borrow)]
     version: &'a RawValue,
     #[serde(rename = "oslo.message", borrow)]
@@ -265,6 +267,7 @@ mod tests {
         check_rejected(br#"{"oslo.version": "2.0", "oslo.message": {"method": "m"}}"#);
         for outer in [
             "[1]",
+            r#"["2.0", "{\"method\": \"m\"}"]"#,
             "\"text\"",
             "5",
             "null",
@@ -286,6 +289,24 @@ mod tests {
             let request: Request = decode(body.as_bytes()).expect("a request");
             assert_eq!(request.method.as_deref(), Some("m"), "{version}");
         }
+    }
+
+    #[test]
+    fn an_envelope_is_read_the_same_however_it_is_written() {
+        let message = r#""{\"method\": \"m\"}""#;
+        for body in [
+            format!(r#"{{"oslo.version": "2.0", "oslo.message": {message}}}"#),
+            format!(r#" {{"oslo.version": "2.0", "oslo.message": {message}}}"#),
+            format!(r#"{{"oslo\u002eversion": "2.0", "oslo.m\u0065ssage": {message}}}"#),
+            format!(
+                r#"{{"oslo.version": "3.0", "oslo.version": "2.0", "oslo.message": {message}}}"#
+            ),
+            format!(r#"{{"oslo.message": 1, "oslo.version": "2.0", "oslo.message": {message}}}"#),
+        ] {
+            let request: Request = decode(body.as_bytes()).expect(&body);
+            assert_eq!(request.method.as_deref(), Some("m"), "{body}");
+        }
+        check_rejected(br#"{"oslo.version": "2.0", "oslo.message": "{\"method\": \"\ud83d\"}"}"#);
     }
 
     #[test]
