@@ -1,5 +1,5 @@
-//! All servers side by side: round after round, each in turn, so that what the machine does meanwhile falls
-//! on all of them.
+//! All servers side by side. All of them run at the same time, and are called in turns of less than a second: such a
+//! machine changes its speed by half within minutes, and two that are to be compared are to have the same of it.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +9,11 @@ use crate::server::{Kind, Places, Server};
 use crate::spread::Spread;
 
 pub(crate) const IN_FLIGHT: [u32; 3] = [1, 64, 256];
+/// How long a turn takes.
+pub(crate) const TURN_S: f64 = 0.8;
+/// Before each turn; the first of a server is longer.
+const WARM_UP_S: f64 = 0.2;
+const FIRST_WARM_UP_S: f64 = 2.0;
 
 /// What was measured of one server with so many calls in flight.
 #[derive(Clone, Debug)]
@@ -24,47 +29,79 @@ pub(crate) struct Row {
     pub(crate) resident_mib: Spread,
 }
 
-pub(crate) type Table = BTreeMap<(Kind, u32), Row>;
+/// Every turn of every server.
+pub(crate) struct Table(BTreeMap<(Kind, u32), Vec<Sample>>);
+
+impl Table {
+    pub(crate) fn row(&self, kind: Kind, in_flight: u32) -> Row {
+        let of = |value| Spread::of(self.turns(kind, in_flight, value));
+        Row {
+            per_second: of(|sample| sample.figures.per_second),
+            p50_us: of(|sample| sample.figures.latency_us.p50),
+            p90_us: of(|sample| sample.figures.latency_us.p90),
+            p99_us: of(|sample| sample.figures.latency_us.p99),
+            p99_9_us: of(|sample| sample.figures.latency_us.p99_9),
+            max_us: of(|sample| sample.figures.latency_us.max),
+            processor_us: of(|sample| sample.processor_us),
+            resident_mib: of(|sample| sample.resident_mib),
+        }
+    }
+
+    /// What a server has for each of what another one has: the middle of all rounds, in each of which the two had
+    /// their turns within seconds of each other.
+    pub(crate) fn ratio(
+        &self,
+        kind: Kind,
+        other: Kind,
+        in_flight: u32,
+        value: fn(&Sample) -> f64,
+    ) -> f64 {
+        let others = self.turns(other, in_flight, value);
+        let turns = self.turns(kind, in_flight, value);
+        Spread::of(turns.zip(others).map(|(its, others)| its / others)).median
+    }
+
+    fn turns(
+        &self,
+        kind: Kind,
+        in_flight: u32,
+        value: fn(&Sample) -> f64,
+    ) -> impl Iterator<Item = f64> {
+        self.0[&(kind, in_flight)].iter().map(value)
+    }
+}
 
 pub(crate) fn compare(
     places: &Places,
     node: &Node,
     rounds: usize,
-    seconds: f64,
     say: &dyn Fn(&str),
 ) -> anyhow::Result<Table> {
+    let mut servers = Vec::new();
+    for kind in Kind::ALL {
+        servers.push((kind, Server::start(kind, places, node)?));
+    }
     let mut samples: BTreeMap<(Kind, u32), Vec<Sample>> = BTreeMap::new();
-    for round in 0..rounds {
-        for place in 0..Kind::ALL.len() {
+    for in_flight in IN_FLIGHT {
+        for round in 0..rounds {
             // Another one begins each round.
-            let kind = Kind::ALL[(place + round) % Kind::ALL.len()];
-            let server = Server::start(kind, places, node)?;
-            for in_flight in IN_FLIGHT {
-                let sample = Load::in_flight(in_flight, seconds).run(places, node, server.pid())?;
-                say(&format!(
-                    "round {}/{rounds}  {:<36} {in_flight:>4} in flight {:>8.0} calls/s",
-                    round + 1,
-                    kind.label(),
-                    sample.figures.per_second
-                ));
-                samples.entry((kind, in_flight)).or_default().push(sample);
+            servers.rotate_left(1);
+            let mut line = format!("{in_flight} in flight, round {}/{rounds}:", round + 1);
+            for (kind, server) in &servers {
+                let load = Load {
+                    topic: kind.topic(),
+                    warm_up: match round {
+                        0 => FIRST_WARM_UP_S,
+                        _ => WARM_UP_S,
+                    },
+                    ..Load::in_flight(in_flight, TURN_S)
+                };
+                let sample = load.run(places, node, server.pid())?;
+                line += &format!(" {} {:.0}", kind.name(), sample.figures.per_second);
+                samples.entry((*kind, in_flight)).or_default().push(sample);
             }
+            say(&line);
         }
     }
-    let rows = samples.iter().map(|(key, samples)| (*key, row(samples)));
-    Ok(rows.collect())
-}
-
-pub(crate) fn row(samples: &[Sample]) -> Row {
-    let of = |value: fn(&Sample) -> f64| Spread::of(samples.iter().map(value));
-    Row {
-        per_second: of(|sample| sample.figures.per_second),
-        p50_us: of(|sample| sample.figures.latency_us.p50),
-        p90_us: of(|sample| sample.figures.latency_us.p90),
-        p99_us: of(|sample| sample.figures.latency_us.p99),
-        p99_9_us: of(|sample| sample.figures.latency_us.p99_9),
-        max_us: of(|sample| sample.figures.latency_us.max),
-        processor_us: of(|sample| sample.processor_us),
-        resident_mib: of(|sample| sample.resident_mib),
-    }
+    Ok(Table(samples))
 }

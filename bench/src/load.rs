@@ -20,6 +20,7 @@ pub(crate) enum Amount {
 
 /// One measurement.
 pub(crate) struct Load<'a> {
+    pub(crate) topic: String,
     pub(crate) amount: Amount,
     pub(crate) seconds: f64,
     pub(crate) warm_up: f64,
@@ -61,6 +62,7 @@ pub(crate) struct Sample {
 impl Load<'_> {
     pub(crate) fn in_flight(count: u32, seconds: f64) -> Self {
         Self {
+            topic: TOPIC.to_owned(),
             amount: Amount::InFlight(count),
             seconds,
             warm_up: 1.0,
@@ -102,7 +104,7 @@ impl Load<'_> {
     fn command(&self, places: &Places, node: &Node) -> Command {
         let mut command = Command::new(places.programs.join("endpointd"));
         command
-            .args(["bench", TOPIC])
+            .args(["bench", &self.topic])
             .args(match self.payload {
                 None => [
                     "report".to_owned(),

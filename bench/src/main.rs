@@ -27,10 +27,10 @@ use crate::server::Places;
 /// overload, which the page is written without before it ends with an error.
 #[derive(Parser)]
 struct Arguments {
-    /// How often the servers are measured side by side; the page has the medians
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    /// How often each server has its turn of 0.8 s, for each number of calls in flight; the page has the medians
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// How long each measurement takes, in seconds, after one of warm-up
+    /// How long each point of a curve takes, in seconds, after one of warm-up
     #[arg(long, default_value_t = 4.0)]
     seconds: f64,
     /// Measure the servers side by side, say what was found, and write nothing
@@ -49,7 +49,7 @@ fn main() -> anyhow::Result<()> {
     let node = Node::start(&places.workspace, &places.work.join("rabbitmq"))?;
     let say = |line: &str| eprintln!("{line}");
     let rounds = arguments.rounds as usize;
-    let table = compare::compare(&places, &node, rounds, arguments.seconds, &say)?;
+    let table = compare::compare(&places, &node, rounds, &say)?;
     if arguments.only_compare {
         print!("{}", page::servers(&table));
         return Ok(());

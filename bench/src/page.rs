@@ -5,7 +5,7 @@ use std::fs;
 
 use anyhow::{Context, ensure};
 
-use crate::compare::{IN_FLIGHT, Table};
+use crate::compare::{IN_FLIGHT, TURN_S, Table};
 use crate::curves::{Curves, Point};
 use crate::server::Kind;
 use crate::spread::Spread;
@@ -36,8 +36,8 @@ pub(crate) fn machine(rounds: usize, seconds: f64) -> anyhow::Result<String> {
     let cores = std::thread::available_parallelism()?;
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     Ok(format!(
-        "{cores} cores of {model}, Linux {}; broker, load and server share them. {rounds} rounds of {seconds} s each, after 1 s \
-         of warm-up; medians, with the least and the most.\n",
+        "{cores} cores of {model}, Linux {}; broker, load and server share them. {rounds} turns of \
+         {TURN_S} s of each server; medians, with the least and the most. {seconds} s for each point of a curve.\n",
         kernel.trim()
     ))
 }
@@ -50,9 +50,11 @@ pub(crate) fn servers(table: &Table) -> String {
             "\n**{in_flight} in flight**\n\n| server | calls/s | to oslo.messaging | p50 | p90 | p99 | p99.9 | max | CPU a call | memory |\n\
              |---|---|---|---|---|---|---|---|---|---|"
         );
-        let oslo = table[&(Kind::Oslo, in_flight)].per_second.median;
         for kind in Kind::ALL {
-            let row = &table[&(kind, in_flight)];
+            let row = table.row(kind, in_flight);
+            let to_oslo = table.ratio(kind, Kind::Oslo, in_flight, |sample| {
+                sample.figures.per_second
+            });
             let ms = |spread: Spread| format!("{:.2} ms", spread.median / 1000.0);
             let _ = writeln!(
                 text,
@@ -61,7 +63,7 @@ pub(crate) fn servers(table: &Table) -> String {
                 row.per_second.median,
                 row.per_second.least,
                 row.per_second.most,
-                row.per_second.median / oslo,
+                to_oslo,
                 ms(row.p50_us),
                 ms(row.p90_us),
                 ms(row.p99_us),
@@ -77,51 +79,43 @@ pub(crate) fn servers(table: &Table) -> String {
 
 /// What was to be reached, and what was.
 pub(crate) fn targets(table: &Table, curves: &Curves, others: &Others) -> String {
-    let median = |kind, in_flight, value: fn(&crate::compare::Row) -> Spread| {
-        value(&table[&(kind, in_flight)]).median
-    };
-    let rate = |kind| median(kind, 64, |row| row.per_second);
-    let first = |kind| median(kind, 1, |row| row.p50_us);
-    let processor = |kind| median(kind, 64, |row| row.processor_us);
+    let rate = |kind, other| table.ratio(kind, other, 64, |sample| sample.figures.per_second);
+    let first = |kind| table.ratio(kind, Kind::Echo, 1, |sample| sample.figures.latency_us.p50);
+    let processor = |kind| table.ratio(kind, Kind::Native, 64, |sample| sample.processor_us);
     let (count, idle_mib) = curves.idle_mib.last().copied().unwrap_or((0, f64::NAN));
     let drain = &others.drain;
-    let wasm = rate(Kind::Wasm).max(rate(Kind::WasmReused));
     let mut lines = vec![
         at_least(
             "Wasm to native, calls/s with 64 in flight, an instance a call",
-            rate(Kind::Wasm) / rate(Kind::Native),
+            rate(Kind::Wasm, Kind::Native),
             0.95,
         ),
         at_least(
             "the same with instances reused",
-            rate(Kind::WasmReused) / rate(Kind::Native),
+            rate(Kind::WasmReused, Kind::Native),
             0.95,
         ),
         at_least(
-            "Wasm to oslo.messaging, calls/s with 64 in flight",
-            wasm / rate(Kind::Oslo),
+            "Wasm to oslo.messaging, calls/s with 64 in flight, instances reused",
+            rate(Kind::WasmReused, Kind::Oslo),
             15.0,
         ),
         at_most(
             "p50 with one in flight to the bare lapin echo, an instance a call",
-            first(Kind::Wasm) / first(Kind::Echo),
+            first(Kind::Wasm),
             1.1,
         ),
         at_most(
             "the same with instances reused",
-            first(Kind::WasmReused) / first(Kind::Echo),
+            first(Kind::WasmReused),
             1.1,
         ),
         at_most(
             "host CPU a call to native with 64 in flight, instances reused",
-            processor(Kind::WasmReused) / processor(Kind::Native),
+            processor(Kind::WasmReused),
             1.25,
         ),
-        at_most(
-            "the same, an instance a call",
-            processor(Kind::Wasm) / processor(Kind::Native),
-            1.6,
-        ),
+        at_most("the same, an instance a call", processor(Kind::Wasm), 1.6),
         at_most(
             "start to first reply with a warm cache, ms",
             others.first_reply_ms,

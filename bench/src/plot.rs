@@ -23,7 +23,7 @@ pub(crate) fn servers(path: &Path, table: &Table) -> anyhow::Result<()> {
     let (bars, legend) = root.split_horizontally(660);
     let parts = bars.split_evenly((1, IN_FLIGHT.len()));
     for (in_flight, part) in IN_FLIGHT.iter().zip(&parts) {
-        let value = |kind| table[&(kind, *in_flight)].per_second.median;
+        let value = |kind| table.row(kind, *in_flight).per_second.median;
         let most = Kind::ALL.map(value).into_iter().fold(0.0, f64::max);
         let mut chart = ChartBuilder::on(part)
             .caption(format!("{in_flight} in flight, calls/s"), FONT)

@@ -61,6 +61,23 @@ impl Kind {
         }
     }
 
+    /// Apart from the others', as queues are named by topics.
+    pub(crate) fn topic(self) -> String {
+        format!("{TOPIC}-{}", self.name())
+    }
+
+    /// In a word.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Oslo => "oslo",
+            Self::FastStream => "faststream",
+            Self::Echo => "echo",
+            Self::Native => "native",
+            Self::Wasm => "wasm",
+            Self::WasmReused => "reused",
+        }
+    }
+
     fn command(self, places: &Places, node: &Node, folder: &Path) -> anyhow::Result<Command> {
         let script = |python: &Path, name: &str| {
             let mut command = Command::new(python);
@@ -82,12 +99,15 @@ impl Kind {
                 (Command::new(program), node.transport_url())
             }
             Self::Wasm | Self::WasmReused => {
-                let reused = self == Self::WasmReused;
-                Plugins::one(reused).write(places, folder)?;
-                return Ok(daemon(places, node, folder, "wasm"));
+                let plugins = Plugins {
+                    topic: self.topic(),
+                    ..Plugins::one(self == Self::WasmReused)
+                };
+                plugins.write(places, folder)?;
+                return Ok(daemon(places, node, folder, self.name()));
             }
         };
-        command.args([&url, EXCHANGE, TOPIC]);
+        command.args([&url, EXCHANGE, &self.topic()]);
         Ok(command)
     }
 }
@@ -95,7 +115,9 @@ impl Kind {
 /// The plugins that a daemon is to have.
 pub(crate) struct Plugins {
     pub(crate) reused: bool,
-    /// Topics of the one that is called, `TOPIC` first.
+    /// The first topic of the one that is called.
+    pub(crate) topic: String,
+    /// How many it has.
     pub(crate) topics: usize,
     /// Others, that nobody calls.
     pub(crate) idle: usize,
@@ -105,6 +127,7 @@ impl Plugins {
     pub(crate) fn one(reused: bool) -> Self {
         Self {
             reused,
+            topic: TOPIC.to_owned(),
             topics: 1,
             idle: 0,
         }
@@ -127,8 +150,8 @@ impl Plugins {
                 format!("component = \"measured.wasm\"\ntopics = {topics:?}\n{lifecycle}");
             Ok(fs::write(folder.join("plugin.toml"), manifest)?)
         };
-        let more = (1..self.topics).map(|number| format!("{TOPIC}-{number}"));
-        let topics: Vec<_> = std::iter::once(TOPIC.to_owned()).chain(more).collect();
+        let more = (1..self.topics).map(|number| format!("{}-{number}", self.topic));
+        let topics: Vec<_> = std::iter::once(self.topic.clone()).chain(more).collect();
         plugin("measured", &topics)?;
         for number in 0..self.idle {
             plugin(&format!("idle-{number}"), &["idle".to_owned()])?;
@@ -158,7 +181,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(kind: Kind, places: &Places, node: &Node) -> anyhow::Result<Self> {
-        let folder = places.work.join("server");
+        let folder = places.work.join(kind.name());
         fs::create_dir_all(&folder)?;
         let command = kind.command(places, node, &folder)?;
         Self::wait(command, &folder.join("server.log")).with_context(|| kind.label())
