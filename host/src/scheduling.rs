@@ -1,6 +1,8 @@
 //! How the kernel gives processors to the threads of the host: those that serve come before those that compute
 //! for long, and the one that moves messages does not take a processor from anybody.
 
+use std::sync::Once;
+
 use rustix::process::setpriority_process;
 use tracing::{info, warn};
 
@@ -39,7 +41,11 @@ pub fn preempt_nobody() {
     };
     if is_refused {
         let reason = std::io::Error::last_os_error();
-        info!("A broker on this machine is interrupted by each of its messages: {reason}");
+        // Threads for what blocks come and go.
+        static TOLD: Once = Once::new();
+        TOLD.call_once(|| {
+            info!("A broker on this machine is interrupted by each of its messages: {reason}");
+        });
     }
 }
 

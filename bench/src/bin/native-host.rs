@@ -25,7 +25,6 @@ use measured::Arguments;
 use serde::Deserialize;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// As `endpointd serve` has them by default.
 const POOL_SIZE: usize = 64;
@@ -41,16 +40,16 @@ fn main() -> anyhow::Result<()> {
     };
     let (url, exchange, topic) = (next()?, next()?, next()?);
     // The threads of the daemon.
-    let io = runtime(1)?;
-    TaskTracker::new().spawn_on(async { preempt_nobody() }, io.handle());
+    let io = runtime(1, preempt_nobody)?;
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    let workers = runtime(cores)?;
+    let workers = runtime(cores, || {})?;
     io.block_on(serve(&url.parse()?, exchange, topic, &workers))
 }
 
-fn runtime(threads: usize) -> anyhow::Result<Runtime> {
+fn runtime(threads: usize, on_start: impl Fn() + Send + Sync + 'static) -> anyhow::Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
-    Ok(builder.worker_threads(threads).enable_all().build()?)
+    builder.worker_threads(threads).on_thread_start(on_start);
+    Ok(builder.enable_all().build()?)
 }
 
 async fn serve(

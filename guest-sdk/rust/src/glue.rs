@@ -75,7 +75,7 @@ mod exports {
     /// One endpoint of a plugin, and how to reach its instance.
     pub struct Served {
         namespace: Option<&'static str>,
-        version: &'static str,
+        version: (u32, u32),
         methods: &'static [&'static str],
         dispatch: fn(&Request) -> Result<String>,
     }
@@ -85,7 +85,7 @@ mod exports {
         pub fn of<T: Endpoint>(dispatch: fn(&Request) -> Result<String>) -> Self {
             Self {
                 namespace: T::NAMESPACE,
-                version: T::VERSION,
+                version: version(T::VERSION),
                 methods: T::METHODS,
                 dispatch,
             }
@@ -93,10 +93,10 @@ mod exports {
 
         /// The host has checked versions already; this tells endpoints of one plugin apart.
         fn fits(&self, request: &Request) -> bool {
-            let (served, asked) = (version(self.version), version(&request.version));
+            let (major, minor) = version(&request.version);
             self.namespace == request.namespace.as_deref()
-                && served.0 == asked.0
-                && served.1 >= asked.1
+                && self.version.0 == major
+                && self.version.1 >= minor
                 && self.methods.contains(&request.method.as_str())
         }
     }
@@ -114,15 +114,8 @@ mod exports {
             args: request.args,
             context: Context::from_json(request.context),
         };
-        let served = match endpoints {
-            // The host has checked that it serves the namespace, the version and the method.
-            [only] => Some(only),
-            several => {
-                let fitting = several.iter().filter(|served| served.fits(&request));
-                fitting.max_by_key(|served| version(served.version))
-            }
-        };
-        let outcome = match served {
+        let fitting = endpoints.iter().filter(|served| served.fits(&request));
+        let outcome = match fitting.max_by_key(|served| served.version) {
             Some(served) => (served.dispatch)(&request),
             None => Err(Failure::no_such_method(&request.method)),
         };
@@ -149,7 +142,14 @@ mod exports {
 
     /// The first two numbers of a version, as Python's `int` reads them; what is none counts as 0.
     fn version(text: &str) -> (u32, u32) {
-        let number = |part: &str| part.trim().replace('_', "").parse().unwrap_or(0);
+        let number = |part: &str| {
+            let part = part.trim();
+            // It may be written with underscores, but hardly ever is.
+            let plain = part.parse().ok();
+            plain
+                .or_else(|| part.replace('_', "").parse().ok())
+                .unwrap_or(0)
+        };
         let mut parts = text.split('.').map(number);
         (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
     }

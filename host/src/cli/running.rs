@@ -4,7 +4,6 @@ use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio_util::task::TaskTracker;
 
 use crate::app::{App, Asked};
 use crate::config::Config;
@@ -18,9 +17,7 @@ pub fn serve(
     announce: impl Fn(&[String]),
 ) -> anyhow::Result<()> {
     // Guests may keep every worker busy; what talks to the broker has a thread of its own.
-    let io = runtime("io", 1, || {})?;
-    // On its one worker.
-    TaskTracker::new().spawn_on(async { preempt_nobody() }, io.handle());
+    let io = runtime("io", 1, preempt_nobody)?;
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let workers = runtime("worker", cores, || {})?;
     // Guests that compute for long must not keep those of others waiting.
