@@ -236,7 +236,7 @@ async fn call(
         Err(refused) => return *refused,
     };
     let calling = client.call_json(&request.context, &request.method, &request.args);
-    answer(outcome_of(calling.await))
+    answer(admin.explained(outcome_of(calling.await)))
 }
 
 async fn cast(
@@ -249,9 +249,8 @@ async fn cast(
         Err(refused) => return *refused,
     };
     let casting = client.cast_json(&request.context, &request.method, &request.args);
-    answer(outcome_of(
-        casting.await.map(|()| RawValue::NULL.to_owned()),
-    ))
+    let sent = casting.await.map(|()| RawValue::NULL.to_owned());
+    answer(admin.explained(outcome_of(sent)))
 }
 
 impl Admin {
@@ -263,6 +262,35 @@ impl Admin {
     fn serves(&self) -> bool {
         let plugins = self.plugins.borrow();
         plugins.iter().any(|plugin| plugin.current.is_some())
+    }
+
+    /// Where no server listens, with the plugins of this host that do not serve: it may well be one of them that
+    /// was meant.
+    fn explained(&self, (status, outcome): (StatusCode, Outcome)) -> (StatusCode, Outcome) {
+        let Outcome::Error(problem) = outcome else {
+            return (status, outcome);
+        };
+        if status != StatusCode::NOT_FOUND {
+            return (status, Outcome::Error(problem));
+        }
+        let plugins = self.plugins.borrow();
+        let failed: Vec<_> = plugins
+            .iter()
+            .filter(|plugin| plugin.current.is_none())
+            .collect();
+        let explained = match failed[..] {
+            [] => problem,
+            [one] => {
+                let why = one.problem.as_deref().unwrap_or("it was not loaded yet");
+                format!("{problem}; plugin `{}` does not serve: {why}", one.name)
+            }
+            _ => {
+                let names: Vec<_> = failed.iter().map(|one| &*one.name).collect();
+                let names = names.join("`, `");
+                format!("{problem}; plugins `{names}` do not serve: `endpointd plugins` tells why")
+            }
+        };
+        (status, Outcome::Error(explained))
     }
 
     /// Has the catalog do it, and waits for the answer.

@@ -118,6 +118,30 @@ fn a_host_may_start_with_no_plugin_at_all() {
 }
 
 #[test]
+fn who_calls_a_plugin_that_did_not_load_is_told_why() {
+    let topic = unique("unloaded");
+    let host = Setup::new("memory://").start();
+    let plugins = Plugins::of(&host);
+    plugins.put("one", &topic, "one");
+    plugins.write("one", b"not Wasm");
+    let said = |words: &str| {
+        eventually(words, || {
+            let error = host.call(&topic, "run", json!({}))["error"].clone();
+            error.as_str().filter(|said| said.contains(words)).map(str::to_owned)
+        })
+    };
+    let problem = said("; plugin `one` does not serve: ");
+    let begins = format!("no server listens to `{topic}` in the exchange `neutron`; ");
+    assert!(problem.starts_with(&begins), "{problem}");
+    assert!(problem.contains("it.wasm"), "{problem}");
+    plugins.put("two", &topic, "two");
+    plugins.write("two", b"not Wasm either");
+    said("; plugins `one`, `two` do not serve: `endpointd plugins` tells why");
+    plugins.put("two", &topic, "two");
+    comes_to_answer(&host, &topic, "two");
+}
+
+#[test]
 fn what_waits_in_the_queue_of_a_topic_that_goes_is_served_when_it_comes_back() {
     let (topic, port) = (unique("returning"), rabbit::shared().port());
     let host = start(&rabbit::shared().url(), &topic, "one");

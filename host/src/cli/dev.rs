@@ -55,8 +55,9 @@ impl Dev {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let mut project = Project::open(&self.project)?;
         let Dev { listen, beside, .. } = self;
-        // Said now and not after the first build.
-        TcpListener::bind(listen)
+        // Said now and not after the first build. Of port 0 it makes the one that is told.
+        let listen = TcpListener::bind(listen)
+            .and_then(|listener| listener.local_addr())
             .with_context(|| format!("{listen} cannot be had: choose another with --listen"))?;
         log::init_for_author();
         if let Some(bin) = project.toolchain.bin() {
