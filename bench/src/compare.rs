@@ -14,6 +14,9 @@ pub(crate) const TURN_S: f64 = 0.8;
 /// Before each turn; the first of a server is longer.
 const WARM_UP_S: f64 = 0.2;
 const FIRST_WARM_UP_S: f64 = 2.0;
+/// After so many, all servers are started anew: what is decided when one starts, such as what the broker puts
+/// together with it, is not to count for all of its turns.
+const ROUNDS_A_START: usize = 5;
 
 /// What was measured of one server with so many calls in flight.
 #[derive(Clone, Debug)]
@@ -77,22 +80,26 @@ pub(crate) fn compare(
     rounds: usize,
     say: &dyn Fn(&str),
 ) -> anyhow::Result<Table> {
-    let mut servers = Vec::new();
-    for kind in Kind::ALL {
-        servers.push((kind, Server::start(kind, places, node)?));
-    }
     let mut samples: BTreeMap<(Kind, u32), Vec<Sample>> = BTreeMap::new();
     for in_flight in IN_FLIGHT {
+        let mut servers = Vec::new();
         for round in 0..rounds {
-            // Another one begins each round.
-            servers.rotate_left(1);
+            let is_new = round % ROUNDS_A_START == 0;
+            if is_new {
+                servers.clear();
+                for kind in Kind::ALL {
+                    servers.push((kind, Server::start(kind, places, node)?));
+                }
+            }
+            // What the one before leaves to the broker is not always the same one's to bear.
+            fastrand::shuffle(&mut servers);
             let mut line = format!("{in_flight} in flight, round {}/{rounds}:", round + 1);
             for (kind, server) in &servers {
                 let load = Load {
                     topic: kind.topic(),
-                    warm_up: match round {
-                        0 => FIRST_WARM_UP_S,
-                        _ => WARM_UP_S,
+                    warm_up: match is_new {
+                        true => FIRST_WARM_UP_S,
+                        false => WARM_UP_S,
                     },
                     ..Load::in_flight(in_flight, TURN_S)
                 };
