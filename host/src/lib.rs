@@ -30,6 +30,8 @@ pub mod cli;
 pub mod client;
 #[cfg(feature = "host")]
 pub mod config;
+#[cfg(feature = "host")]
+pub mod deadline;
 pub mod document;
 #[cfg(feature = "host")]
 pub mod endpoint;

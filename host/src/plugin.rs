@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
-use tokio::time::timeout_at;
 use tracing::{debug, warn};
 
 use self::breaker::{Breaker, Pass};
@@ -37,6 +36,7 @@ use crate::capability::allowance::Allowance;
 use crate::capability::grants::{DeniedImport, Imports};
 use crate::capability::limits::{Exceeded, Limit};
 use crate::capability::{CallInfo, HostState};
+use crate::deadline::{self, Elapsed};
 use crate::endpoint::place::{Place, Places};
 use crate::endpoint::{Call, Endpoint};
 use crate::outbound::MAX_DEPTH;
@@ -147,7 +147,7 @@ impl Parts {
         let limits = &self.manifest.limits;
         // First, or requests that are refused would use up the one call that ends a rest.
         self.check_request(&call)?;
-        let pass = match self.breaker.admit(Instant::now()) {
+        let pass = match self.breaker.admit(Instant::now) {
             Ok(pass) => pass,
             Err(left) => return Err(self.resting(left)),
         };
@@ -155,19 +155,20 @@ impl Parts {
         let holding = self.hold(&call);
         let held = match deadline {
             None => holding.await,
-            Some(deadline) => match timeout_at(deadline.into(), holding).await {
+            Some(deadline) => match deadline::by(deadline, holding).await {
                 Ok(held) => held,
-                Err(_) => {
+                Err(Elapsed) => {
                     debug!("Dropped a call whose caller gave up before there was a place");
                     self.breaker.unused(pass, Instant::now());
                     return Err(self.failure(Problem::Busy, "no instance was free in time"));
                 }
             },
         };
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let now = Instant::now();
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(now));
         let limit = left.map_or(limits.timeout(), |left| left.min(limits.timeout()));
         self.tally.called();
-        match self.run(&call, limit, held).await {
+        match self.run(&call, now, limit, held).await {
             Ok(answer) => {
                 self.breaker.answered();
                 match answer {
@@ -226,10 +227,11 @@ impl Parts {
         }
     }
 
-    /// Has an instance answer, a new one or one that is free.
+    /// Has an instance answer, a new one or one that is free, from `now` on.
     async fn run(
         &self,
         call: &Call<'_>,
+        now: Instant,
         limit: Duration,
         held: Held,
     ) -> Result<Answer, GuestError> {
@@ -244,7 +246,7 @@ impl Parts {
             args: call.args.get().to_owned(),
             context: call.context.get().to_owned(),
         };
-        let runs_until = Instant::now() + limit;
+        let runs_until = now + limit;
         let info = CallInfo {
             id: call.id.to_owned(),
             delivery: call.delivery,
@@ -254,7 +256,7 @@ impl Parts {
             depth: call.depth,
             host_started: self.host_started,
         };
-        let prepared = match self.idle.take() {
+        let prepared = match self.idle.take(now) {
             Some(mut instance) => {
                 instance.state().begin(info, places);
                 Prepared::Again(instance)
@@ -276,7 +278,7 @@ impl Parts {
             drop(held);
             answered
         });
-        let answered = timeout_at(runs_until.into(), self.patience.run(answering));
+        let answered = deadline::by(runs_until, self.patience.run(answering));
         // The instance sees to its end itself; but where it computes with low priority, it may see late
         // that its time is up, and what it holds of the pool is free before it is gone.
         let answered = answered.await.unwrap_or_else(|_| {
@@ -284,10 +286,11 @@ impl Parts {
             Err(GuestError::TimedOut(limit))
         });
         let (answer, instance) = answered?;
-        if self.idle.wants(&instance)
+        let now = Instant::now();
+        if self.idle.wants(&instance, now)
             && let Some(room) = self.engine.rooms().take_to_wait(self.share)
         {
-            self.idle.keep(instance, room);
+            self.idle.keep(instance, room, now);
         }
         Ok(answer)
     }

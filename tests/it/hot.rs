@@ -127,7 +127,10 @@ fn who_calls_a_plugin_that_did_not_load_is_told_why() {
     let said = |words: &str| {
         eventually(words, || {
             let error = host.call(&topic, "run", json!({}))["error"].clone();
-            error.as_str().filter(|said| said.contains(words)).map(str::to_owned)
+            error
+                .as_str()
+                .filter(|said| said.contains(words))
+                .map(str::to_owned)
         })
     };
     let problem = said("; plugin `one` does not serve: ");

@@ -9,7 +9,7 @@ use crate::support::workspace;
 /// The layers of host/src, lowest first. A file imports from layers below its own, and inside its
 /// own only along the line from parent to child.
 const LAYERS: &[&[&str]] = &[
-    &["document", "hand_over", "telemetry"],
+    &["deadline", "document", "hand_over", "telemetry"],
     &["protocol", "scheduling"],
     &["endpoint", "keyvalue", "outbound", "transport"],
     &["bindings", "client", "server"],

@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -32,17 +33,8 @@ type Turn = (Reverse<u32>, u64);
 #[derive(Debug)]
 pub struct Place {
     places: Places,
-    /// `None` while it is lent.
-    permit: Mutex<Option<Permit>>,
-}
-
-#[derive(Debug)]
-struct Permit(Places);
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.release();
-    }
+    /// Not while it is lent.
+    is_held: AtomicBool,
 }
 
 impl Places {
@@ -56,30 +48,33 @@ impl Places {
 
     /// Waits for a free place, `depth` plugins down a chain.
     pub async fn take(&self, depth: u32) -> Place {
-        Place {
-            // A depth comes from the wire, and may be any number.
-            permit: Mutex::new(Some(self.permit(depth.min(TAKES_BACK - 1)).await)),
-            places: self.clone(),
-        }
+        // A depth comes from the wire, and may be any number.
+        self.turn(depth.min(TAKES_BACK - 1)).await;
+        self.place()
     }
 
     /// A free place, if there is one now.
     pub fn take_free(&self) -> Option<Place> {
         let mut queue = self.queue();
         queue.free = queue.free.checked_sub(1)?;
-        Some(Place {
-            permit: Mutex::new(Some(Permit(self.clone()))),
-            places: self.clone(),
-        })
+        drop(queue);
+        Some(self.place())
     }
 
-    async fn permit(&self, urgency: u32) -> Permit {
-        let Some(mut wait) = self.wait(urgency) else {
-            return Permit(self.clone());
-        };
-        // The sender is kept until it is used.
-        let _ = (&mut wait.granted).await;
-        Permit(self.clone())
+    /// One that was free, and is the caller's now.
+    fn place(&self) -> Place {
+        Place {
+            places: self.clone(),
+            is_held: AtomicBool::new(true),
+        }
+    }
+
+    /// Waits until one that is free is the caller's.
+    async fn turn(&self, urgency: u32) {
+        if let Some(mut wait) = self.wait(urgency) {
+            // The sender is kept until it is used.
+            let _ = (&mut wait.granted).await;
+        }
     }
 
     /// `None` if there is a free place, which is then the caller's.
@@ -137,18 +132,24 @@ impl Drop for Wait<'_> {
 impl Place {
     /// Lets others have it, for good or until it is taken back.
     pub fn lend(&self) {
-        drop(self.put(None));
+        if self.is_held.swap(false, Ordering::AcqRel) {
+            self.places.release();
+        }
     }
 
     /// Waits until it can be had again.
     pub async fn take_back(&self) {
-        let permit = self.places.permit(TAKES_BACK).await;
-        drop(self.put(Some(permit)));
+        self.places.turn(TAKES_BACK).await;
+        if self.is_held.swap(true, Ordering::AcqRel) {
+            // It was taken back twice.
+            self.places.release();
+        }
     }
+}
 
-    fn put(&self, permit: Option<Permit>) -> Option<Permit> {
-        let mut own = self.permit.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut own, permit)
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.lend();
     }
 }
 

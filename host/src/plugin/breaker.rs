@@ -2,6 +2,7 @@
 //!
 //! To run out of memory is a trap here. To run out of time is none: it may be others that are slow.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,12 @@ const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// Watches one generation of a plugin.
 #[derive(Debug, Default)]
-pub struct Breaker(Mutex<State>);
+pub struct Breaker {
+    state: Mutex<State>,
+    /// Whether it trapped since its last answer; changed with the state alone. Where it did not, nobody waits for
+    /// the others who call it.
+    has_trapped: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -33,7 +39,11 @@ pub enum Pass {
 
 impl Breaker {
     /// Whether a call may be made; else how long the plugin is still given a rest.
-    pub fn admit(&self, now: Instant) -> Result<Pass, Duration> {
+    pub fn admit(&self, now: impl FnOnce() -> Instant) -> Result<Pass, Duration> {
+        if !self.has_trapped.load(Ordering::Acquire) {
+            return Ok(Pass::Ordinary);
+        }
+        let now = now();
         let mut state = self.state();
         match state.rests_until {
             None => Ok(Pass::Ordinary),
@@ -55,12 +65,17 @@ impl Breaker {
 
     /// The plugin answered, whatever that was.
     pub fn answered(&self) {
-        *self.state() = State::default();
+        if self.has_trapped.load(Ordering::Acquire) {
+            let mut state = self.state();
+            *state = State::default();
+            self.has_trapped.store(false, Ordering::Release);
+        }
     }
 
     /// The plugin trapped. Gives the rest that begins with that, if one does.
     pub fn trapped(&self, pass: Pass, now: Instant) -> Option<Duration> {
         let mut state = self.state();
+        self.has_trapped.store(true, Ordering::Release);
         state.traps += 1;
         let begins = match pass {
             Pass::Trial => true,
@@ -82,7 +97,7 @@ impl Breaker {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -100,10 +115,10 @@ mod tests {
 
     fn trap_until_it_rests(breaker: &Breaker, now: Instant) {
         for _ in 1..TRAPS_IN_A_ROW {
-            let pass = breaker.admit(now).expect("admitted");
+            let pass = breaker.admit(|| now).expect("admitted");
             assert_eq!(breaker.trapped(pass, now), None);
         }
-        let pass = breaker.admit(now).expect("admitted");
+        let pass = breaker.admit(|| now).expect("admitted");
         assert_eq!(breaker.trapped(pass, now), Some(SECOND));
     }
 
@@ -112,10 +127,10 @@ mod tests {
         let (breaker, mut now) = (Breaker::default(), Instant::now());
         trap_until_it_rests(&breaker, now);
         for rest in [2, 4, 8, 16, 32, 60, 60] {
-            assert!(breaker.admit(now).is_err());
+            assert!(breaker.admit(|| now).is_err());
             now += breaker.resting(now).expect("it rests");
-            assert_eq!(breaker.admit(now), Ok(Pass::Trial));
-            assert!(breaker.admit(now).is_err(), "one at a time");
+            assert_eq!(breaker.admit(|| now), Ok(Pass::Trial));
+            assert!(breaker.admit(|| now).is_err(), "one at a time");
             assert_eq!(breaker.trapped(Pass::Trial, now), Some(rest * SECOND));
         }
     }
@@ -130,9 +145,9 @@ mod tests {
             breaker.answered();
         }
         trap_until_it_rests(&breaker, now);
-        assert_eq!(breaker.admit(now + SECOND), Ok(Pass::Trial));
+        assert_eq!(breaker.admit(|| now + SECOND), Ok(Pass::Trial));
         breaker.answered();
-        assert_eq!(breaker.admit(now), Ok(Pass::Ordinary));
+        assert_eq!(breaker.admit(|| now), Ok(Pass::Ordinary));
         assert_eq!(breaker.resting(now), None);
     }
 
@@ -151,19 +166,19 @@ mod tests {
         let (breaker, now) = (Breaker::default(), Instant::now());
         trap_until_it_rests(&breaker, now);
         let now = now + SECOND;
-        assert_eq!(breaker.admit(now), Ok(Pass::Trial));
+        assert_eq!(breaker.admit(|| now), Ok(Pass::Trial));
         breaker.unused(Pass::Trial, now);
-        assert_eq!(breaker.admit(now), Ok(Pass::Trial));
+        assert_eq!(breaker.admit(|| now), Ok(Pass::Trial));
         breaker.unused(Pass::Ordinary, now);
-        assert!(breaker.admit(now).is_err());
+        assert!(breaker.admit(|| now).is_err());
     }
 
     #[test]
     fn a_trial_that_comes_to_nothing_is_followed_by_another() {
         let (breaker, now) = (Breaker::default(), Instant::now());
         trap_until_it_rests(&breaker, now);
-        assert_eq!(breaker.admit(now + SECOND), Ok(Pass::Trial));
-        assert!(breaker.admit(now + SECOND).is_err());
-        assert_eq!(breaker.admit(now + 2 * SECOND), Ok(Pass::Trial));
+        assert_eq!(breaker.admit(|| now + SECOND), Ok(Pass::Trial));
+        assert!(breaker.admit(|| now + SECOND).is_err());
+        assert_eq!(breaker.admit(|| now + 2 * SECOND), Ok(Pass::Trial));
     }
 }

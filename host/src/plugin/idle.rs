@@ -31,29 +31,29 @@ impl Idle {
     }
 
     /// The one that came last, whose memory is most probably still in the processor's caches.
-    pub fn take(&self) -> Option<Instance> {
+    pub fn take(&self, now: Instant) -> Option<Instance> {
         if self.lifecycle.instances == Instances::PerCall {
             return None;
         }
         let last = self.waiting().pop()?;
         // Those below it have waited for longer.
-        self.is_good(&last, Instant::now()).then_some(last.instance)
+        self.is_good(&last, now).then_some(last.instance)
     }
 
     /// Whether this instance may answer another request.
-    pub fn wants(&self, instance: &Instance) -> bool {
+    pub fn wants(&self, instance: &Instance, now: Instant) -> bool {
         let lifecycle = &self.lifecycle;
         lifecycle.instances == Instances::Reuse
             && instance.calls < lifecycle.max_calls
-            && instance.born.elapsed() < lifecycle.max_age()
+            && now.duration_since(instance.born) < lifecycle.max_age()
             && instance.memory_bytes() <= lifecycle.max_memory_bytes()
     }
 
     /// Keeps an instance that is wanted.
-    pub fn keep(&self, instance: Instance, room: Room) {
+    pub fn keep(&self, instance: Instance, room: Room, now: Instant) {
         self.waiting().push(Waiting {
             instance,
-            since: Instant::now(),
+            since: now,
             _room: room,
         });
     }

@@ -5,7 +5,6 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::time::timeout_at;
 use tracing::debug;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
@@ -16,6 +15,7 @@ use crate::bindings::{Endpoint, EndpointPre};
 use crate::capability::HostState;
 use crate::capability::allowance::Denied;
 use crate::capability::limits::{Exceeded, Limit};
+use crate::deadline::{self, Elapsed};
 
 /// Why a guest did not come to an answer.
 #[derive(Debug, thiserror::Error)]
@@ -157,10 +157,10 @@ async fn within<T>(
 ) -> Result<T, GuestError> {
     store.set_epoch_deadline(1);
     let until = store.data().call.runs_until;
-    let error = match timeout_at(until.into(), running(store)).await {
+    let error = match deadline::by(until, running(store)).await {
         Ok(Ok(value)) => return Ok(value),
         Ok(Err(error)) => error,
-        Err(_) => return Err(GuestError::TimedOut(limit)),
+        Err(Elapsed) => return Err(GuestError::TimedOut(limit)),
     };
     let state = store.data_mut();
     if error.downcast_ref() == Some(&Trap::Interrupt) {
