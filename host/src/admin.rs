@@ -264,8 +264,7 @@ impl Admin {
         plugins.iter().any(|plugin| plugin.current.is_some())
     }
 
-    /// Where no server listens, with the plugins of this host that do not serve: it may well be one of them that
-    /// was meant.
+    /// Where no server listens, with what this host has and does not serve: that may well be what was meant.
     fn explained(&self, (status, outcome): (StatusCode, Outcome)) -> (StatusCode, Outcome) {
         let Outcome::Error(problem) = outcome else {
             return (status, outcome);
@@ -276,19 +275,22 @@ impl Admin {
         let plugins = self.plugins.borrow();
         let failed: Vec<_> = plugins
             .iter()
-            .filter(|plugin| plugin.current.is_none())
+            .filter(|plugin| plugin.problem.is_some() || plugin.current.is_none())
             .collect();
         let explained = match failed[..] {
             [] => problem,
             [one] => {
-                let why = one.problem.as_deref().unwrap_or("it was not loaded yet");
-                format!("{problem}; plugin `{}` does not serve: {why}", one.name)
+                let (name, why) = (&one.name, one.problem.as_deref());
+                let why = why.unwrap_or("it was not loaded yet");
+                format!(
+                    "{problem}; this host does not serve what is in the folder of `{name}`: {why}"
+                )
             }
-            _ => {
-                let names: Vec<_> = failed.iter().map(|one| &*one.name).collect();
-                let names = names.join("`, `");
-                format!("{problem}; plugins `{names}` do not serve: `endpointd plugins` tells why")
-            }
+            _ => format!(
+                "{problem}; this host does not serve what is in the folders of {} plugins: \
+                 `endpointd plugins` tells which and why",
+                failed.len()
+            ),
         };
         (status, Outcome::Error(explained))
     }

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Instant;
 
-use tokio::task::coop::unconstrained;
+use tokio::task::coop::{has_budget_remaining, unconstrained};
 use tokio::time::sleep_until;
 
 /// The time was over before the future was done.
@@ -19,13 +19,19 @@ pub async fn by<F: Future>(deadline: Instant, future: F) -> Result<F::Output, El
     let mut future = pin!(future);
     let mut timer = None;
     std::future::poll_fn(|context| {
+        let had_a_turn = has_budget_remaining();
         if let Poll::Ready(output) = future.as_mut().poll(context) {
             return Poll::Ready(Ok(output));
         }
-        // Also where the future has used up its task's turn.
-        let sleeping = || Box::pin(unconstrained(sleep_until(deadline.into())));
-        let timer = timer.get_or_insert_with(sleeping);
-        timer.as_mut().poll(context).map(|()| Err(Elapsed))
+        // In a box, as few futures have one and all are moved.
+        let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(deadline.into())));
+        let elapsed = match had_a_turn && !has_budget_remaining() {
+            // The future used up its task's turn, and may do so each time.
+            true => pin!(unconstrained(timer.as_mut())).poll(context),
+            // Where the turn was over before, what is ready could not say so, and is asked again.
+            false => timer.as_mut().poll(context),
+        };
+        elapsed.map(|()| Err(Elapsed))
     })
     .await
 }
@@ -57,11 +63,12 @@ mod tests {
     #[tokio::test]
     async fn who_is_always_busy_is_ended_as_well() {
         let busy = async {
-            loop {
+            let end = Instant::now() + Duration::from_secs(10);
+            while Instant::now() < end {
                 consume_budget().await;
             }
         };
         let deadline = Instant::now() + Duration::from_millis(20);
-        assert_eq!(by(deadline, busy).await, Err::<(), _>(Elapsed));
+        assert_eq!(by(deadline, busy).await, Err(Elapsed));
     }
 }

@@ -281,7 +281,7 @@ impl Parts {
         let answered = deadline::by(runs_until, self.patience.run(answering));
         // The instance sees to its end itself; but where it computes with low priority, it may see late
         // that its time is up, and what it holds of the pool is free before it is gone.
-        let answered = answered.await.unwrap_or_else(|_| {
+        let answered = answered.await.unwrap_or_else(|Elapsed| {
             call.place.lend();
             Err(GuestError::TimedOut(limit))
         });

@@ -38,10 +38,14 @@ impl Plugins {
 
     /// Copies a plugin in, the Wasm file last.
     fn put(&self, name: &str, topic: &str, answer: &str) {
+        self.put_file(name, topic, &answering(answer));
+    }
+
+    fn put_file(&self, name: &str, topic: &str, wasm: &[u8]) {
         let folder = self.folder.join(name);
         std::fs::create_dir_all(&folder).expect("a folder");
         std::fs::write(folder.join("plugin.toml"), manifest(topic)).expect("a file");
-        self.write(name, &answering(answer));
+        self.write(name, wasm);
     }
 
     fn write(&self, name: &str, wasm: &[u8]) {
@@ -119,29 +123,33 @@ fn a_host_may_start_with_no_plugin_at_all() {
 
 #[test]
 fn who_calls_a_plugin_that_did_not_load_is_told_why() {
-    let topic = unique("unloaded");
+    let (topic, other) = (unique("unloaded"), unique("unloaded"));
     let host = Setup::new("memory://").start();
     let plugins = Plugins::of(&host);
-    plugins.put("one", &topic, "one");
-    plugins.write("one", b"not Wasm");
-    let said = |words: &str| {
+    plugins.put_file("one", &topic, b"not Wasm");
+    let said = |topic: &str, words: &str| {
         eventually(words, || {
-            let error = host.call(&topic, "run", json!({}))["error"].clone();
-            error
-                .as_str()
-                .filter(|said| said.contains(words))
-                .map(str::to_owned)
+            let error = host.call(topic, "run", json!({}))["error"].clone();
+            let error = error.as_str().unwrap_or_default().to_owned();
+            error.contains(words).then_some(error)
         })
     };
-    let problem = said("; plugin `one` does not serve: ");
-    let begins = format!("no server listens to `{topic}` in the exchange `neutron`; ");
+    let problem = said(&topic, "it.wasm");
+    let begins = format!(
+        "no server listens to `{topic}` in the exchange `neutron`; this host does not serve what is in the \
+         folder of `one`: "
+    );
     assert!(problem.starts_with(&begins), "{problem}");
-    assert!(problem.contains("it.wasm"), "{problem}");
-    plugins.put("two", &topic, "two");
-    plugins.write("two", b"not Wasm either");
-    said("; plugins `one`, `two` do not serve: `endpointd plugins` tells why");
+    plugins.put_file("two", &other, b"not Wasm either");
+    said(
+        &topic,
+        "does not serve what is in the folders of 2 plugins: `endpointd plugins` tells",
+    );
     plugins.put("two", &topic, "two");
     comes_to_answer(&host, &topic, "two");
+    // What serves is what was there before, on the topic of before.
+    plugins.put_file("two", &other, b"not Wasm any more");
+    said(&other, "does not serve what is in the folders of 2 plugins");
 }
 
 #[test]

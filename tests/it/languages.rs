@@ -611,10 +611,9 @@ fn dev_gives_a_project_the_buckets_that_it_is_granted_later() {
         .arg(&project)
         .status();
     assert!(made.expect("it runs").success());
-    let address = format!("127.0.0.1:{}", free_port());
     let log = folder.path().join("log");
     let dev = Command::new(endpointd)
-        .args(["dev", "--listen", &address])
+        .args(["dev", "--listen", "127.0.0.1:0"])
         .arg(&project)
         .process_group(0)
         .stderr(File::create(&log).expect("a file"))
@@ -634,9 +633,14 @@ fn dev_gives_a_project_the_buckets_that_it_is_granted_later() {
         "{}",
         logged()
     );
-    let via = format!("http://{address}");
+    let said = logged();
+    let via = said
+        .split("--via ")
+        .nth(1)
+        .and_then(|rest| rest.lines().next());
+    let via = via.expect("it says how to call it");
     let plugins = Command::new(endpointd)
-        .args(["plugins", "keeper", "--json", "--via", &via])
+        .args(["plugins", "keeper", "--json", "--via", via])
         .output();
     let plugins = String::from_utf8(plugins.expect("it runs").stdout).expect("text");
     assert!(plugins.contains("later"), "{plugins}");
@@ -645,7 +649,7 @@ fn dev_gives_a_project_the_buckets_that_it_is_granted_later() {
     eventually("it says what is wrong", || {
         logged().contains("plugin.toml").then_some(())
     });
-    let call = ["call", "keeper", "greet", "name=Ada", "--via", &via];
+    let call = ["call", "keeper", "greet", "name=Ada", "--via", via];
     let called = Command::new(endpointd)
         .args(call)
         .output()

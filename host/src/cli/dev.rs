@@ -55,10 +55,13 @@ impl Dev {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let mut project = Project::open(&self.project)?;
         let Dev { listen, beside, .. } = self;
-        // Said now and not after the first build. Of port 0 it makes the one that is told.
-        let listen = TcpListener::bind(listen)
-            .and_then(|listener| listener.local_addr())
+        // Said now and not after the first build.
+        let listener = TcpListener::bind(listen)
             .with_context(|| format!("{listen} cannot be had: choose another with --listen"))?;
+        // A port that the kernel chose could be another's by then. One that is known refuses who calls too early.
+        let is_chosen = listen.port() == 0;
+        let listen = listener.local_addr()?;
+        let kept = is_chosen.then_some(listener);
         log::init_for_author();
         if let Some(bin) = project.toolchain.bin() {
             let bin = bin.display();
@@ -111,6 +114,7 @@ impl Dev {
                 }
             }
         })?;
+        drop(kept);
         let is_first = Cell::new(true);
         let announce = |lines: &[String]| {
             for line in lines {

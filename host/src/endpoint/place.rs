@@ -141,7 +141,7 @@ impl Place {
     pub async fn take_back(&self) {
         self.places.turn(TAKES_BACK).await;
         if self.is_held.swap(true, Ordering::AcqRel) {
-            // It was taken back twice.
+            // It was not lent.
             self.places.release();
         }
     }
@@ -181,6 +181,25 @@ mod tests {
         let first = first.now_or_never().expect("who came first");
         drop(first);
         second.now_or_never().expect("and then the next");
+    }
+
+    #[test]
+    fn a_place_is_lent_once_and_taken_back_once() {
+        let places = Places::new(2);
+        let one = places.take_free().expect("it is free");
+        let other = places.take_free().expect("it is free");
+        one.lend();
+        one.lend();
+        one.take_back().now_or_never().expect("it is free");
+        assert!(places.take_free().is_none(), "lent twice, one was free");
+        other.lend();
+        one.take_back().now_or_never().expect("it is free");
+        other.take_back().now_or_never().expect("it was not lent");
+        assert!(places.take_free().is_none());
+        drop(one);
+        drop(other);
+        let free = std::iter::from_fn(|| places.take_free());
+        assert_eq!(free.collect::<Vec<_>>().len(), 2);
     }
 
     #[test]

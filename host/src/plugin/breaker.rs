@@ -16,8 +16,8 @@ const LONGEST_REST: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub struct Breaker {
     state: Mutex<State>,
-    /// Whether it trapped since its last answer; changed with the state alone. Where it did not, nobody waits for
-    /// the others who call it.
+    /// Where it did not since its last answer, the state is as it was at first, and nobody looks at it: calls do not
+    /// wait for each other. Changed under the state's lock alone.
     has_trapped: AtomicBool,
 }
 
@@ -58,8 +58,10 @@ impl Breaker {
 
     /// The call that may be made was not made after all.
     pub fn unused(&self, pass: Pass, now: Instant) {
-        if pass == Pass::Trial {
-            self.state().rests_until = Some(now);
+        let mut state = self.state();
+        // Another call, from before the rest, may have ended it.
+        if pass == Pass::Trial && state.rests_until.is_some() {
+            state.rests_until = Some(now);
         }
     }
 
@@ -171,6 +173,17 @@ mod tests {
         assert_eq!(breaker.admit(|| now), Ok(Pass::Trial));
         breaker.unused(Pass::Ordinary, now);
         assert!(breaker.admit(|| now).is_err());
+    }
+
+    #[test]
+    fn a_trial_that_was_not_made_leaves_nothing_once_another_call_answered() {
+        let (breaker, now) = (Breaker::default(), Instant::now());
+        trap_until_it_rests(&breaker, now);
+        let now = now + SECOND;
+        assert_eq!(breaker.admit(|| now), Ok(Pass::Trial));
+        breaker.answered();
+        breaker.unused(Pass::Trial, now);
+        trap_until_it_rests(&breaker, now);
     }
 
     #[test]
