@@ -1,4 +1,4 @@
-//! All servers side by side. All of them run at the same time, and are called in turns of less than a second: such a
+//! Servers side by side. All of them run at the same time, and are called in turns of less than a second: such a
 //! machine changes its speed by half within minutes, and two that are to be compared are to have the same of it.
 
 use std::collections::BTreeMap;
@@ -77,6 +77,7 @@ impl Table {
 pub(crate) fn compare(
     places: &Places,
     node: &Node,
+    kinds: &[Kind],
     rounds: usize,
     say: &dyn Fn(&str),
 ) -> anyhow::Result<Table> {
@@ -87,7 +88,7 @@ pub(crate) fn compare(
             let is_new = round % ROUNDS_A_START == 0;
             if is_new {
                 servers.clear();
-                for kind in Kind::ALL {
+                for &kind in kinds {
                     servers.push((kind, Server::start(kind, places, node)?));
                 }
             }

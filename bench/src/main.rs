@@ -12,6 +12,7 @@ mod spread;
 mod targets;
 mod usage;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,7 @@ use anyhow::{Context, ensure};
 use clap::Parser;
 
 use crate::node::Node;
-use crate::server::Places;
+use crate::server::{Kind, Places};
 
 /// Measure endpointd beside others on one private RabbitMQ node, and write docs/benchmarks.md.
 ///
@@ -33,9 +34,14 @@ struct Arguments {
     /// How long each point of a curve takes, in seconds, after one of warm-up
     #[arg(long, default_value_t = 4.0)]
     seconds: f64,
-    /// Measure the servers side by side, say what was found, and write nothing
-    #[arg(long)]
-    only_compare: bool,
+    /// Measure these alone, beside the first of them, say what was found, and write nothing
+    #[arg(
+        long,
+        value_name = "SERVER,SERVER...",
+        value_enum,
+        value_delimiter = ','
+    )]
+    only: Vec<Kind>,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -44,16 +50,22 @@ fn main() -> anyhow::Result<()> {
         (0.5..=600.0).contains(&arguments.seconds),
         "--seconds is a number from 0.5 to 600"
     );
+    let only: BTreeSet<_> = arguments.only.iter().collect();
+    ensure!(
+        only.len() == arguments.only.len(),
+        "--only names a server twice"
+    );
     let places = places()?;
     let docs = places.workspace.join("docs");
     let node = Node::start(&places.workspace, &places.work.join("rabbitmq"))?;
     let say = |line: &str| eprintln!("{line}");
     let rounds = arguments.rounds as usize;
-    let table = compare::compare(&places, &node, rounds, &say)?;
-    if arguments.only_compare {
-        print!("{}", page::servers(&table));
+    if !arguments.only.is_empty() {
+        let table = compare::compare(&places, &node, &arguments.only, rounds, &say)?;
+        print!("{}", page::beside(&table, &arguments.only));
         return Ok(());
     }
+    let table = compare::compare(&places, &node, &Kind::ALL, rounds, &say)?;
     let curves = curves::curves(&places, &node, arguments.seconds, &say)?;
     let others = targets::others(&places, &node, &say)?;
 

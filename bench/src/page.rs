@@ -77,6 +77,31 @@ pub(crate) fn servers(table: &Table) -> String {
     text
 }
 
+/// What these servers do beside the first of them, line by line.
+pub(crate) fn beside(table: &Table, kinds: &[Kind]) -> String {
+    let mut text = String::new();
+    let Some(&first) = kinds.first() else {
+        return text;
+    };
+    for in_flight in IN_FLIGHT {
+        for &kind in kinds {
+            let row = table.row(kind, in_flight);
+            let ratio = |value| table.ratio(kind, first, in_flight, value);
+            let _ = writeln!(
+                text,
+                "{in_flight} in flight, {}: {:.0} calls/s ({:.3} of {}'s), {:.1} µs of processor ({:.3})",
+                kind.name(),
+                row.per_second.median,
+                ratio(|sample| sample.figures.per_second),
+                first.name(),
+                row.processor_us.median,
+                ratio(|sample| sample.processor_us),
+            );
+        }
+    }
+    text
+}
+
 /// What was to be reached, and what was.
 pub(crate) fn targets(table: &Table, curves: &Curves, others: &Others) -> String {
     let rate = |kind, other| table.ratio(kind, other, 64, |sample| sample.figures.per_second);

@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use clap::ValueEnum;
 
 use crate::node::Node;
 
@@ -29,13 +30,15 @@ pub(crate) struct Places {
 }
 
 /// A kind of server.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, ValueEnum)]
 pub(crate) enum Kind {
     Oslo,
+    #[value(name = "faststream")]
     FastStream,
     Echo,
     Native,
     Wasm,
+    #[value(name = "reused")]
     WasmReused,
 }
 
