@@ -58,10 +58,11 @@ impl Breaker {
 
     /// The call that may be made was not made after all.
     pub fn unused(&self, pass: Pass, now: Instant) {
-        let mut state = self.state();
         // Another call, from before the rest, may have ended it.
-        if pass == Pass::Trial && state.rests_until.is_some() {
-            state.rests_until = Some(now);
+        if pass == Pass::Trial
+            && let Some(until) = &mut self.state().rests_until
+        {
+            *until = now;
         }
     }
 
